@@ -1,0 +1,270 @@
+"""Typed schemas of the project's own configuration groups, checked before any work begins.
+
+Ranges are `[low, high]`, both ends included. Pydantic does the checking; `parse` turns what it finds into one
+`ConfigError` that names every wrong key, its value, what is allowed and the nearest valid name. Imports neither torch
+nor cv2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from jewelenh.errors import ConfigError
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@plain_dataclass(frozen=True)
+class Within:
+    """Check that a `[low, high]` range is the right way round and lies inside [`lowest`, `highest`]."""
+
+    lowest: float
+    highest: float
+
+    def __call__(self, value: tuple[float, float]) -> tuple[float, float]:
+        """Return the range, or raise ValueError with what is allowed."""
+        low, high = value
+        if low > high:
+            raise ValueError(f"a range [low, high] with low <= high; to swap the ends write [{high:g}, {low:g}]")
+        if low < self.lowest or high > self.highest:
+            raise ValueError(f"a range inside [{self.lowest:g}, {self.highest:g}]")
+        return value
+
+
+def _share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError("a number from 0 to 1")
+    return value
+
+
+Probability = Annotated[float, AfterValidator(_share)]
+Odds = Annotated[float, Field(ge=0.0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Source:
+    """Where the photos come from."""
+
+    kind: Literal["sample", "folder", "kaggle"]
+    """`sample`: the photos inside the package; `folder`: all below `root`; `kaggle`: a data set by the Kaggle API."""
+    root: Path | None = None
+    """Folder of photos (`folder`), or the place a Kaggle data set is unpacked to (default: below `paths.data_dir`)."""
+    dataset: str | None = None
+    """Kaggle data set as `owner/name`."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use this many photos, a seeded choice that only grows: the first 60 are among the first 70."""
+    extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+    """File endings taken for photos, in any case."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "folder" and self.root is None:
+            raise ValueError("source.root=<folder of photos> with source=folder")
+        if self.kind == "kaggle" and not (self.dataset and self.dataset.count("/") == 1):
+            raise ValueError("source.dataset=<owner/name> with source=kaggle")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Blur:
+    """Gaussian blur, motion blur, or one after the other."""
+
+    probability: Probability
+    gaussian_sigma_px: Annotated[tuple[float, float], AfterValidator(Within(0, 50))]
+    motion_length_px: Annotated[tuple[int, int], AfterValidator(Within(1, 99))]
+    motion_angle_deg: Annotated[tuple[float, float], AfterValidator(Within(0, 180))] = (0.0, 180.0)
+    kinds: tuple[Literal["gaussian", "motion", "both"], ...] = ("gaussian", "motion", "both")
+    """Drawn with equal odds."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Downscale:
+    """Make the photo smaller, then as large as it was."""
+
+    probability: Probability
+    factor: Annotated[tuple[float, float], AfterValidator(Within(0.01, 1))]
+    """Side length of the small photo as a share of the original's."""
+    methods: tuple[Literal["nearest", "bilinear", "bicubic", "lanczos", "area"], ...] = (
+        "nearest",
+        "bilinear",
+        "bicubic",
+        "lanczos",
+    )
+    """Drawn with equal odds; the same method goes down and up (`area` goes up bilinearly)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Noise:
+    """Gaussian noise, salt-and-pepper noise, or one after the other."""
+
+    probability: Probability
+    gaussian_sigma: Annotated[tuple[float, float], AfterValidator(Within(0, 255))]
+    """Standard deviation in 8-bit grey levels."""
+    salt_pepper_amount: Annotated[tuple[float, float], AfterValidator(Within(0, 1))] = (0.0, 0.0)
+    """Share of the pixels that turn black or white."""
+    kinds: tuple[Literal["gaussian", "salt_pepper", "both"], ...] = ("gaussian", "salt_pepper", "both")
+    """Drawn with equal odds."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Jpeg:
+    """JPEG compression artefacts."""
+
+    probability: Probability
+    quality: Annotated[tuple[int, int], AfterValidator(Within(1, 100))]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Colour:
+    """A wrong white balance and a wrong saturation."""
+
+    probability: Probability
+    temperature: Annotated[tuple[float, float], AfterValidator(Within(-127, 127))]
+    """Shift of the CIELAB b channel, in 8-bit LAB units: above 0 is warmer."""
+    saturation: Annotated[tuple[float, float], AfterValidator(Within(-255, 255))]
+    """Shift of the HSV saturation, in 8-bit units; neutral greys stay neutral."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Degradation:
+    """One degradation level: blur, downscale, noise, JPEG, colour, in this order, each with its own probability."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+    blur: Blur
+    downscale: Downscale
+    noise: Noise
+    jpeg: Jpeg
+    colour: Colour
+    variants: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Different degraded versions of each photo."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Enhancer:
+    """The super-resolution network that makes `input` and `target`, and how it is run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+    """A name of the weight registry (x4plus, x2plus, general_x4v3, compact), or one of your own with `weights`."""
+    weights: Path | None = None
+    """A weight file (.pth or .safetensors) to use in place of the registry's."""
+    engine: Literal["batched", "official"] = "batched"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    device: str = "auto"
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    tile: Annotated[int, Field(ge=32)] | Literal["auto"] | None = "auto"
+    """Side of a tile in input pixels; `auto` tiles only what does not fit, null never."""
+    compile: bool = False
+    denoise_strength: Probability | None = None
+    """Between the `wdn` weights (0) and the general ones (1); general_x4v3 only."""
+    strength: Probability = 1.0
+    """1 is the network's picture, 0 bicubic."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Split:
+    """Shares of train, val and test; near-duplicates and variants of one photo stay together."""
+
+    train: Odds = 0.8
+    val: Odds = 0.1
+    test: Odds = 0.1
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)] | None = 4
+    """Photos whose 64-bit perceptual hashes differ in at most this many bits are one group; null switches it off."""
+
+    def __post_init__(self) -> None:
+        if abs(self.train + self.val + self.test - 1) > 1e-6:
+            raise ValueError("train + val + test = 1")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Pairs:
+    """How paired tensors are written and split."""
+
+    size: Annotated[int, Field(ge=8)] | None = 512
+    """Side in pixels; null keeps the enhancer's own size."""
+    dtype: Literal["float32", "float16", "uint8"] = "float32"
+    resample: Literal["area", "bilinear", "bicubic", "lanczos"] = "area"
+    split: Split = Field(default_factory=Split)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Paths:
+    """Where things go; relative to the current directory."""
+
+    data_dir: Path = Path("data")
+    output_dir: Path = Path("outputs")
+    cache_dir: Path | None = None
+    """Downloaded weights; null is the user's cache folder."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Shard:
+    """One of several jobs that share a stage."""
+
+    index: Annotated[int, Field(ge=0)] = 0
+    count: Annotated[int, Field(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        if self.index >= self.count:
+            raise ValueError(f"index below count, so 0 to {self.count - 1}")
+
+
+T = TypeVar("T")
+
+
+def parse(schema: type[T], values: Mapping[str, Any], key: str) -> T:
+    """Check `values`, found under the configuration key `key`, against `schema`.
+
+    Raises:
+        ConfigError: one, with everything that is wrong.
+    """
+    try:
+        return TypeAdapter(schema).validate_python(dict(values))
+    except ValidationError as error:
+        problems = [_describe(schema, problem, key) for problem in error.errors()]
+    raise ConfigError("The configuration cannot be used.\n" + "\n".join(problems))
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """Return ' Did you mean x?' for the closest valid name, or an empty string."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _describe(schema: Any, problem: Any, key: str) -> str:
+    path = [part for part in problem["loc"] if not (isinstance(part, str) and not part.isidentifier())]
+    full = ".".join([key, *map(str, path)])
+    if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+        valid = _fields_at(schema, path[:-1])
+        return f"  {full}: there is no such key.{nearest(str(path[-1]), valid)} Valid here: {', '.join(sorted(valid))}"
+    if problem["type"] in {"missing", "missing_keyword_only_argument", "missing_argument"}:
+        return f"  {full}: a value is needed"
+    found = problem["input"]
+    allowed = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    hint = ""
+    if problem["type"] == "literal_error":
+        hint = nearest(
+            str(found), [part.strip(" '") for part in problem["ctx"]["expected"].replace(" or ", ",").split(",")]
+        )
+    shown = "" if isinstance(found, Mapping) or type(found).__name__ == "ArgsKwargs" else f" = {found!r}"
+    return f"  {full}{shown}: allowed is {allowed}.{hint}"
+
+
+def _fields_at(schema: Any, path: list[Any]) -> list[str]:
+    for part in path:
+        schema = _dataclass_in(get_type_hints(schema).get(str(part), Any)) or schema
+    return [field.name for field in fields(schema)] if is_dataclass(schema) else []
+
+
+def _dataclass_in(hint: Any) -> Any:
+    if is_dataclass(hint):
+        return hint
+    if get_origin(hint) in {Annotated, types.UnionType}:
+        return next((found for part in get_args(hint) if (found := _dataclass_in(part))), None)
+    return None

@@ -1,0 +1,75 @@
+"""What jewelenh raises on purpose, so that a job can end with one readable message instead of a traceback.
+
+JewelenhError
+├── ConfigError        a key, a type or a value of the configuration
+├── SourceError        no photos, no folder, no credentials
+├── ImageError         one photo that cannot be read or written
+├── StageError         a stage directory: busy, not writable, disk full, foreign or broken manifest
+│   └── ItemsFailedError    the stage ended, some of its items did not
+├── WeightsError       a weight file: missing, wrong hash, unsafe, not a super-resolution network
+├── PairsError         paired tensors that break the pair contract
+└── CheckpointError    a checkpoint that is none, or belongs to something else
+"""
+
+from __future__ import annotations
+
+
+class JewelenhError(Exception):
+    """Says what went wrong, where, what was expected, what was found, and the way out.
+
+    Only the parts that are given are shown, one a line, after the first line.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        found: object = None,
+        fix: object = None,
+    ) -> None:
+        self.what, self.where, self.expected, self.found, self.fix = what, where, expected, found, fix
+        parts = {"where": where, "expected": expected, "found": found, "way out": fix}
+        lines = [f"  {name + ':':<10}{value}" for name, value in parts.items() if value is not None]
+        super().__init__("\n".join([what, *lines]))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle whole: worker processes send these errors home."""
+        return _rebuild, (type(self), self.what, {k: getattr(self, k) for k in ("where", "expected", "found", "fix")})
+
+
+def _rebuild(kind: type[JewelenhError], what: str, parts: dict[str, object]) -> JewelenhError:
+    return kind(what, **parts)
+
+
+class ConfigError(JewelenhError):
+    """A key that does not exist, a value of the wrong type or outside its range."""
+
+
+class SourceError(JewelenhError):
+    """The photos themselves cannot be had."""
+
+
+class ImageError(JewelenhError):
+    """One photo cannot be decoded or encoded."""
+
+
+class StageError(JewelenhError):
+    """A stage directory cannot be trusted, locked or written."""
+
+
+class ItemsFailedError(StageError):
+    """A stage worked through all of its items and some failed; the others are finished and kept."""
+
+
+class WeightsError(JewelenhError):
+    """A weight file is missing, wrong, unsafe or not usable here."""
+
+
+class PairsError(JewelenhError):
+    """Paired tensors do not keep the pair contract."""
+
+
+class CheckpointError(JewelenhError):
+    """A checkpoint cannot be read, or was made for something else."""
