@@ -1,0 +1,131 @@
+"""The chain from photos to pairs: each step runs the steps before it, and skips what is there already."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from jewelenh.config import Degradation, Enhancer, Pairs, Paths, Shard, Source, parse
+from jewelenh.errors import ConfigError
+from jewelenh.stage import Selection
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What turns photos into pairs, as checked values."""
+
+    seed: int
+    source: Source
+    degradation: Degradation
+    enhancer: Enhancer
+    pairs: Pairs
+    paths: Paths
+    shard: Shard
+    on_error: Literal["stop", "skip"]
+    workers: int | None
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> Chain:
+        """Check the chain's groups of a job's configuration (plain values, resolved); raise ConfigError."""
+        on_error, workers, seed = values["on_error"], values["workers"], values["seed"]
+        if on_error not in {"stop", "skip"}:
+            raise ConfigError("on_error cannot be used.", expected="stop or skip", found=on_error)
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise ConfigError("workers cannot be used.", expected="a whole number above 0, or null", found=workers)
+        if not isinstance(seed, int):
+            raise ConfigError("seed cannot be used.", expected="a whole number", found=seed)
+        return cls(
+            seed=seed,
+            source=parse(Source, values["source"], "source"),
+            degradation=parse(Degradation, values["degradation"], "degradation"),
+            enhancer=parse(Enhancer, values["enhancer"], "enhancer"),
+            pairs=parse(Pairs, values["pairs"], "pairs"),
+            paths=parse(Paths, values["paths"], "paths"),
+            shard=parse(Shard, values["shard"], "shard"),
+            on_error=on_error,
+            workers=workers,
+        )
+
+    @cached_property
+    def data_dir(self) -> Path:
+        """Return the absolute folder of all stages."""
+        return self.paths.data_dir.expanduser().absolute()
+
+    def fetch(self) -> Selection:
+        """Index the raw photos."""
+        from jewelenh.sources.fetch import fetch
+
+        return _timed("fetch", lambda: fetch(self.source, self.seed, self.data_dir, on_error=self.on_error))
+
+    def degrade(self, raw: Selection | None = None) -> Selection:
+        """Degrade the raw photos at the level."""
+        from jewelenh.degradation.run import degrade
+
+        photos = raw or self.fetch()
+        return _timed(
+            f"degrade {self.degradation.name}",
+            lambda: degrade(
+                photos, self.degradation, self.seed, self.data_dir, workers=self.workers, on_error=self.on_error
+            ),
+        )
+
+    def enhance(self) -> tuple[Selection, Selection, Selection]:
+        """Run the enhancer over the raw and the degraded photos; return (raw, inputs, targets)."""
+        raw = self.fetch()
+        degraded = self.degrade(raw)
+        raw = _only(raw, {str(item.record["photo"]) for item in degraded.items})
+        return raw, self._enhanced(degraded, self.degradation.name), self._enhanced(raw, "raw")
+
+    def _enhanced(self, photos: Selection, level: str) -> Selection:
+        from jewelenh.esrgan.run import enhance
+
+        return _timed(
+            f"enhance {level}",
+            lambda: enhance(
+                photos,
+                level,
+                self.enhancer,
+                self.data_dir,
+                self.paths.cache_dir,
+                shard=self.shard,
+                on_error=self.on_error,
+            ),
+        )
+
+    def pair(self) -> Path:
+        """Write and split the pairs; return their directory."""
+        from jewelenh.pairs.writer import write_pairs
+
+        raw, inputs, targets = self.enhance()
+        started_s = time.monotonic()
+        manifest = write_pairs(
+            raw, inputs, targets, self.degradation.name, self.pairs, self.seed, self.data_dir, on_error=self.on_error
+        )
+        log.info("pair: %s (%.1f s)", manifest.directory, time.monotonic() - started_s)
+        return Path(manifest.directory)
+
+
+def _only(selection: Selection, stems: set[str]) -> Selection:
+    """Keep the raw photos that have a degraded version, so that one broken photo is reported once."""
+    items = [item for item in selection.items if item.stem in stems]
+    return Selection(selection.directory, selection.fingerprint, items, selection.failures, selection.n_made)
+
+
+def _timed(label: str, step: Callable[[], Selection]) -> Selection:
+    started_s = time.monotonic()
+    selection = step()
+    n_there = len(selection.items) - selection.n_made
+    seconds = time.monotonic() - started_s
+    log.info(
+        "%s: %d made, %d there already (%.1f s) in %s", label, selection.n_made, n_there, seconds, selection.directory
+    )
+    return selection

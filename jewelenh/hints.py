@@ -1,0 +1,68 @@
+"""What Hydra says about a wrong command line, with the nearest valid name added."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra.errors import MissingConfigException
+
+from jewelenh.config import nearest
+
+
+def explain(error: Exception, job: str, conf_dir: Path) -> str:
+    """Return one message for an error of Hydra or OmegaConf: what, where, valid names, the way out."""
+    text = _first_of_chain(error)
+    key = _wrong_key(text)
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error, text)
+    if key:
+        valid = _keys_of(job, conf_dir)
+        group = key.lstrip("+~")
+        close = nearest(group, valid) or nearest(group, [name.rsplit(".", 1)[-1] for name in valid])
+        way_out = f"python -m jewelenh.{job} --cfg job shows all keys"
+        return f"ConfigError: there is no key {key} in this job.{close}\n  way out:  {way_out}"
+    return f"ConfigError: {text}\n  way out:  python -m jewelenh.{job} --help"
+
+
+def _first_of_chain(error: BaseException) -> str:
+    parts = [str(error)]
+    if error.__cause__ is not None and str(error.__cause__) not in parts[0]:
+        parts.append(str(error.__cause__).splitlines()[0])
+    return "\n  ".join(parts)
+
+
+def _wrong_key(text: str) -> str | None:
+    for pattern in (r"Could not override '([^']+)'", r"Key '([^']+)' is not in struct", r"Could not delete.*'([^']+)'"):
+        if match := re.search(pattern, text):
+            return match.group(1)
+    return None
+
+
+def _missing_option(error: MissingConfigException, text: str) -> str:
+    wanted = str(error.missing_cfg_file or "")
+    options = [str(option) for option in (error.options or [])]
+    first = text.splitlines()[0]
+    valid = f"\n  valid:    {', '.join(sorted(options))}" if options else ""
+    return f"ConfigError: {first}{nearest(wanted.rsplit('/', 1)[-1], options)}{valid}"
+
+
+def _keys_of(job: str, conf_dir: Path) -> list[str]:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig, OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(conf_dir), version_base="1.3"):
+        cfg = compose(config_name=job)
+
+    def names(node: DictConfig, prefix: str) -> list[str]:
+        found: list[str] = []
+        for name in map(str, node):
+            found.append(f"{prefix}{name}")
+            child = None if OmegaConf.is_missing(node, name) else node._get_node(name)
+            if isinstance(child, DictConfig) and not child._is_none():
+                found += names(child, f"{prefix}{name}.")
+        return found
+
+    return names(cfg, "")

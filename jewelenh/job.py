@@ -1,0 +1,109 @@
+"""What every job shares: Hydra's composition, one readable message for every failure, exit codes.
+
+    @job("degrade")                      # composes conf/degrade.yaml
+    def main(cfg: DictConfig) -> None:   # heavy imports belong inside
+
+Exit codes: 0 done, 1 failed, 2 the command line or configuration cannot be used, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jewelenh.errors import ConfigError, JewelenhError
+
+log = logging.getLogger(__name__)
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+CONF_DIR = PACKAGE_DIR / "conf" if (PACKAGE_DIR / "conf").is_dir() else PACKAGE_DIR.parent / "conf"
+"""Inside the package once installed, beside it in a checkout."""
+
+Task = Callable[[DictConfig], Any]
+
+
+def job(name: str) -> Callable[[Task], Callable[[], None]]:
+    """Turn a function of a composed configuration into the main function of `python -m jewelenh.<name>`."""
+
+    def decorate(function: Task) -> Callable[[], None]:
+        @functools.wraps(function)
+        def task(cfg: DictConfig) -> Any:
+            try:
+                return function(cfg)
+            except Exception as error:
+                _report(error, debug=bool(cfg.get("debug")))
+                raise
+
+        composed = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(task)
+
+        @functools.wraps(function)
+        def main() -> None:
+            # Hydra then hands every error on to us instead of printing a traceback of its own.
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+            try:
+                composed()
+            except (HydraException, OmegaConfBaseException) as error:
+                from jewelenh.hints import explain
+
+                _end(explain(error, name, CONF_DIR), 2)
+            except KeyboardInterrupt:
+                _end("Interrupted; what is finished is kept, the same command goes on from there.", 130)
+            except JewelenhError as error:
+                sys.exit(2 if isinstance(error, ConfigError) else 1)
+            except OSError as error:
+                way_out = "paths.output_dir=<a folder you can write>"
+                _end(f"{error.strerror or error}: {error.filename or ''}\n  way out:  {way_out}", 1)
+            except Exception:
+                sys.exit(1)
+
+        return main
+
+    return decorate
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return the configuration as resolved plain values, which is all that the library takes."""
+    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def run_dir() -> Path:
+    """Return this run's output directory."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _report(error: Exception, debug: bool) -> None:
+    """Say what went wrong as soon as it does: in a sweep the other jobs still run."""
+    if debug:
+        traceback.print_exc()
+        return
+    if isinstance(error, JewelenhError):
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return
+    way_out = f"this may be a fault of jewelenh; traceback: {_write_traceback() or 'run again with debug=true'}"
+    print(f"\nUnexpected {type(error).__name__}: {error}\n  way out:  {way_out}", file=sys.stderr)  # noqa: T201
+
+
+def _write_traceback() -> Path | None:
+    try:
+        file = run_dir() / "traceback.txt"
+        file.write_text(traceback.format_exc(), encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    return file
+
+
+def _end(message: str, code: int) -> None:
+    print(f"\n{message}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Where raw photos come from: the embedded sample, a folder, a Kaggle data set."""
