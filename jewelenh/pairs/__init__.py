@@ -1,0 +1,1 @@
+"""Paired tensors: their contract, writing, splitting, checking, adopting and serving."""

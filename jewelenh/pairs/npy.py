@@ -1,0 +1,74 @@
+"""`.npy` files, read without ever unpickling: header first, then exactly the bytes that the header promises."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from jewelenh.errors import PairsError
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a `.npy` file says about itself, and where its values begin."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    """Column-major: the values lie in the opposite order."""
+    offset: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the size of the values, without the header."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+def read_header(path: Path) -> Header:
+    """Read a header and hold the file's size against it.
+
+    Raises:
+        PairsError: missing, not a `.npy` file, Python objects (unpickling runs code), truncated or too long.
+    """
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, fortran, dtype = read(file)
+            header = Header(shape, dtype, fortran, file.tell())
+            found = file.seek(0, io.SEEK_END)
+    except FileNotFoundError as error:
+        raise PairsError("The file is missing.", where=path) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise PairsError("This is not a readable .npy file.", where=path, found=error) from error
+    if header.dtype.hasobject:
+        raise PairsError("The file holds Python objects, which are never unpickled.", where=path, found=dtype)
+    if found != header.offset + header.n_bytes:
+        kind = "truncated" if found < header.offset + header.n_bytes else "longer than its header says"
+        raise PairsError(
+            f"The file is {kind}.", where=path, expected=f"{header.offset + header.n_bytes} bytes", found=found
+        )
+    return header
+
+
+def view(path: Path, header: Header) -> Array:
+    """Map a file's values read-only; only the pages that are touched are read."""
+    order: Any = "F" if header.fortran else "C"
+    try:
+        return np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
+    except (OSError, ValueError) as error:
+        raise PairsError("The file can no longer be read.", where=path, found=error) from error
+
+
+def npy_bytes(array: Array) -> bytes:
+    """Return a `.npy` file of a C-contiguous array."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
