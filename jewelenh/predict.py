@@ -1,0 +1,42 @@
+"""Job: restore photos of any size with a trained checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from jewelenh.job import job, plain
+
+
+@job("predict")
+def main(cfg: DictConfig) -> None:
+    """Run `python -m jewelenh.predict`."""
+    from jewelenh.config import Enhancer, parse
+    from jewelenh.errors import ConfigError
+    from jewelenh.manifest import sha256_of
+    from jewelenh.prediction import Output, predict
+    from jewelenh.refinement.runs import find_checkpoint
+    from jewelenh.restorer import Restorer
+
+    values = plain(cfg)
+    for key in ("input", "output"):
+        if values[key] is None:
+            raise ConfigError(
+                f"{key} is needed.", fix=f"{key}=<photo or folder>" if key == "input" else f"{key}=<folder>"
+            )
+    settings = parse(Output, {field.name: values[field.name] for field in fields(Output)}, "predict")
+    checkpoint = find_checkpoint(values["checkpoint"], Path(values["paths"]["output_dir"]))
+    enhancer = None if values.get("enhancer") is None else parse(Enhancer, values["enhancer"], "enhancer")
+    cache_dir = values["paths"]["cache_dir"]
+    restorer = Restorer.from_checkpoint(
+        checkpoint, enhancer=enhancer, cache_dir=Path(cache_dir) if cache_dir else None, device=values["device"]
+    )
+    identity = f"{sha256_of(checkpoint.read_bytes())} {sorted(restorer.upscaler.identity.items())}"
+    input, output = Path(values["input"]).expanduser(), Path(values["output"]).expanduser()
+    predict(restorer, identity, input, output, settings, values["extensions"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The refinement network: turns `input` into `refined`, close to `target`."""

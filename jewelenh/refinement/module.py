@@ -1,0 +1,95 @@
+"""The network in training: losses, metrics beside those of the untouched input, optimiser and schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from jewelenh.errors import JewelenhError
+from jewelenh.evaluation.metrics import psnr_db, ssim
+from jewelenh.refinement.checkpoint import KEY
+
+Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Scheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+
+
+class RefinementModule(pl.LightningModule):
+    """Trains any network from `input` to `refined`, (B, 3, H, W) in [-1, 1], against `target`.
+
+    Logs `train/loss` and its parts; `val/psnr_db`, `val/ssim` of refined, the same of input, and `val/gain_db`. `about`
+    is what the checkpoint says of itself (`refinement.checkpoint.describe`).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Optimiser,
+        scheduler: Scheduler | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
+        self.loss = loss
+        self._optimizer, self._scheduler, self._about = optimizer, scheduler, about
+        self._run: Callable[[Tensor], Tensor] = torch.compile(self.network) if compile else self.network
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return `refined`, not clamped."""
+        return self._run(input.contiguous(memory_format=torch.channels_last))
+
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+        """Return the loss of one batch; a loss that is no number stops the run."""
+        refined = self(batch["input"])
+        loss, parts = self.loss(refined.float(), batch["target"])
+        self._last_loss = loss.detach()
+        n = len(batch["input"])
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=n)
+        for name, value in parts.items():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=n)
+        return torch.as_tensor(loss)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stop before a loss that is no number reaches the weights."""
+        if not torch.isfinite(self._last_loss):
+            raise JewelenhError(
+                f"The loss is {float(self._last_loss)} at step {self.global_step}.",
+                where="training",
+                fix="a lower model.optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true; the last "
+                "checkpoint is from before",
+            )
+
+    def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
+        """Score refined and input against target, per photo."""
+        target = _unit(batch["target"])
+        refined, input = _unit(self(batch["input"])), _unit(batch["input"])
+        values = {
+            "val/psnr_db": psnr_db(refined, target),
+            "val/ssim": ssim(refined, target),
+            "val/psnr_db_input": psnr_db(input, target),
+            "val/ssim_input": ssim(input, target),
+        }
+        values["val/gain_db"] = values["val/psnr_db"] - values["val/psnr_db_input"]
+        shown = {"val/psnr_db", "val/gain_db"}
+        for name, value in values.items():
+            self.log(name, value.mean(), prog_bar=name in shown, batch_size=len(value), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser over the network's parameters, and the schedule, stepped once an epoch."""
+        optimizer = self._optimizer(self.network.parameters())
+        if self._scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put what rebuilds the network beside its weights."""
+        checkpoint[KEY] = dict(self._about())
+
+
+def _unit(signed: Tensor) -> Tensor:
+    return ((signed.float() + 1) / 2).clamp(0, 1)

@@ -1,0 +1,47 @@
+"""Whether W&B can be reached, found out before its client is asked: it would wait, or ask for a login."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 2.0
+
+
+def settle_wandb_mode() -> str:
+    """Set WANDB_MODE to `offline` when there is no key or no network, unless it is set already; return the mode."""
+    chosen = os.environ.get("WANDB_MODE")
+    if chosen:
+        return chosen
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or "api.wandb.ai"
+    reason = None if _has_key(host) else "there is no key"
+    if reason is None and not _is_reachable(host):
+        reason = f"{host} cannot be reached"
+    if reason:
+        os.environ["WANDB_MODE"] = "offline"
+        log.info("W&B: offline, as %s; upload later with: wandb sync <run>/wandb/offline-run-*", reason)
+        return "offline"
+    return "online"
+
+
+def _has_key(host: str) -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC") or Path.home() / ".netrc").authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _is_reachable(host: str) -> bool:
+    try:
+        with socket.create_connection((host, 443), timeout=TIMEOUT_S):
+            return True
+    except OSError:
+        return False

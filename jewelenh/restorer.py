@@ -1,0 +1,121 @@
+"""Photo in, photo out: the one inference path. Evaluation scores it, predict and the demo run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jewelenh.config import Enhancer
+from jewelenh.hardware import DTYPES, choose_precision, find_device
+from jewelenh.images import Photo, Pixels, from_signed, resize, to_signed
+from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
+
+if TYPE_CHECKING:
+    from jewelenh.esrgan.upscaler import Upscaler
+
+TILE = 1024
+"""Side of a tile in pixels; larger photos are refined in tiles, so that memory stays flat."""
+OVERLAP = 64
+"""A multiple of the network's stride and more than its receptive radius of 56 pixels: tiled equals whole."""
+
+
+class Restorer:
+    """Real-ESRGAN and a trained refinement network, as they were put together in training.
+
+    from jewelenh import Restorer
+    restored = Restorer.from_checkpoint("outputs/.../best.ckpt").restore(image)   # (H, W, 3) uint8 RGB, or a Photo
+    """
+
+    def __init__(
+        self, network: nn.Module, enhancer: Enhancer, cache_dir: Path | None = None, device: str = "auto"
+    ) -> None:
+        self.device = find_device(device)
+        self.dtype = DTYPES[choose_precision("auto", self.device)]
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
+        self.enhancer, self.cache_dir = enhancer, cache_dir
+        self._upscaler: Upscaler | None = None
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, *, enhancer: Enhancer | None = None, cache_dir: Path | None = None, device: str = "auto"
+    ) -> Restorer:
+        """Load a checkpoint of `jewelenh.train`; `enhancer` replaces the one it was trained with.
+
+        Raises:
+            CheckpointError: no checkpoint, or one that this version cannot rebuild.
+        """
+        checkpoint: Checkpoint = read_checkpoint(Path(path))
+        return cls(checkpoint.network(), enhancer or checkpoint.enhancer, cache_dir, device)
+
+    @property
+    def upscaler(self) -> Upscaler:
+        """Return the super-resolution half, loaded at first use: pairs are refined without it."""
+        if self._upscaler is None:
+            from jewelenh.esrgan.upscaler import Upscaler
+
+            self._upscaler = Upscaler.load(self.enhancer, self.cache_dir)
+        return self._upscaler
+
+    @overload
+    def restore(self, photo: Photo, strength: float = 1.0, scale: float | None = None) -> Photo: ...
+
+    @overload
+    def restore(self, photo: Pixels, strength: float = 1.0, scale: float | None = None) -> Pixels: ...
+
+    def restore(self, photo: Photo | Pixels, strength: float = 1.0, scale: float | None = None) -> Photo | Pixels:
+        """Return the restored photo at the enhancer's resolution, or at `scale` times the original's.
+
+        `photo` is an (H, W, 3) RGB array or a Photo, whose alpha, profile and EXIF are kept; uint8 or uint16, any size.
+        `strength` blends from the enhancer's picture alone (0) to the refined one (1).
+        """
+        if not isinstance(photo, Photo):
+            return self.restore(Photo(np.ascontiguousarray(photo)), strength, scale).pixels
+        enhanced = self.upscaler.upscale(photo)
+        return self.finish(photo, enhanced, strength, scale)
+
+    def finish(self, photo: Photo, enhanced: Photo, strength: float = 1.0, scale: float | None = None) -> Photo:
+        """Refine an already enhanced photo and bring it to `scale` times the size of the original."""
+        refined = enhanced.with_pixels(self.refine(enhanced.pixels, strength), enhanced.alpha)
+        return refined if scale is None else rescale(refined, photo, scale)
+
+    @torch.inference_mode()
+    def refine(self, input: Pixels, strength: float = 1.0) -> Pixels:
+        """Run the network alone: (H, W, 3) uint8 or uint16 `input` to `refined` of the same size and type."""
+        if strength == 0:
+            return input
+        height, width = input.shape[:2]
+        refined = np.empty_like(input)
+        for top in range(0, height, TILE):
+            for left in range(0, width, TILE):
+                rows, columns = _around(top, height), _around(left, width)
+                tile = self._refine_tile(np.ascontiguousarray(input[rows, columns]), strength)
+                bottom, right = min(top + TILE, height), min(left + TILE, width)
+                refined[top:bottom, left:right] = tile[
+                    top - rows.start : bottom - rows.start, left - columns.start : right - columns.start
+                ]
+        return refined
+
+    def _refine_tile(self, input: Pixels, strength: float) -> Pixels:
+        pixels = torch.from_numpy(input).permute(2, 0, 1)[None].to(self.device)
+        signed = to_signed(pixels).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            refined: Tensor = self.network(signed)
+        blended = signed + strength * (refined.float() - signed)
+        result: Pixels = from_signed(blended, pixels.dtype)[0].permute(1, 2, 0).cpu().numpy()
+        return result
+
+
+def rescale(photo: Photo, original: Photo, scale: float) -> Photo:
+    """Bring a photo to `scale` times the size of `original`, averaging when it shrinks."""
+    height, width = (max(1, round(side * scale)) for side in original.size)
+    alpha = None if photo.alpha is None else resize(photo.alpha, height, width, "area")
+    return photo.with_pixels(resize(photo.pixels, height, width, "area"), alpha)
+
+
+def _around(start: int, length: int) -> slice:
+    """Return the tile that begins at `start` with its overlap, inside the photo."""
+    return slice(max(0, start - OVERLAP), min(length, start + TILE + OVERLAP))
