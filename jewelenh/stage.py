@@ -125,6 +125,7 @@ class Stage:
         failures = {**(on_disk.failures if on_disk else {}), **self._failures}
         items = {stem: item for stem, item in items.items() if stem not in self._failures}
         failures = {stem: why for stem, why in failures.items() if stem not in items}
+        self.items = items
         data = manifest_bytes(self.kind, self.spec, items, failures)
         path = self.directory / "manifest.json"
         if not path.is_file() or path.read_bytes() != data:
