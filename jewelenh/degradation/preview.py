@@ -1,0 +1,122 @@
+"""One contact sheet before any run: photos in rows, levels in columns, what was drawn and what it cost below each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from jewelenh.atomic import write_atomically
+from jewelenh.config import Degradation, parse
+from jewelenh.degradation.draws import apply, sample
+from jewelenh.degradation.sheet import Cell, draw_sheet
+from jewelenh.degradation.similarity import psnr_db, ssim
+from jewelenh.degradation.transforms import steps_of
+from jewelenh.errors import ConfigError, ImageError, SourceError
+from jewelenh.images import Photo, encode_png, read_photo
+from jewelenh.stage import Selection
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Preview:
+    """What the contact sheet shows."""
+
+    photos: Annotated[int, Field(ge=1, le=100)]
+    """Rows, spread evenly over the source."""
+    levels: Mapping[str, Degradation]
+    """Columns, left to right."""
+
+
+def wanted_preview(values: Mapping[str, Any]) -> Preview | None:
+    """Return the checked preview, or None where none is asked for; raise ConfigError."""
+    if values.get("levels"):
+        return parse(Preview, values, "preview")
+    if values.get("photos") is not None:
+        raise ConfigError("preview.photos is given, but no preview is asked for.", fix="add preview=true")
+    return None
+
+
+def preview(raw: Selection, sheet: Preview, chosen: Degradation, seed: int, file: Path) -> Path:
+    """Write the contact sheet as PNG. Its photos are variant 0 of what the job would make with the same seed.
+
+    The level chosen for the job gets a column of its own where it is none of the sheet's. Photos that cannot be read
+    are left out, with a warning, and others take their place.
+    """
+    levels = dict(sheet.levels)
+    if all(replace(level, variants=chosen.variants) != chosen for level in levels.values()):
+        levels[chosen.name if chosen.name not in levels else f"{chosen.name}, as set here"] = chosen
+    rows = [_row(stem, photo, levels.values(), seed) for stem, photo in _spread(raw, sheet.photos)]
+    note = f"seed {seed}   ·   {len(rows)} of {len(raw.items)} photos   ·   PSNR and SSIM against raw, RGB"
+    picture = draw_sheet("Degradation levels", note, ["raw", *levels], rows)
+    write_atomically(file, encode_png(Photo(picture), compression=6))
+    log.info("preview: %s", file)
+    return file
+
+
+def _spread(raw: Selection, n_photos: int) -> list[tuple[str, Photo]]:
+    """Return up to `n_photos` readable photos, spread evenly over the source."""
+    n_items = len(raw.items)
+    even = [i * n_items // n_photos for i in range(min(n_photos, n_items))] if n_photos < n_items else range(n_items)
+    order = [*even, *(i for i in range(n_items) if i not in set(even))]
+    photos: dict[int, tuple[str, Photo]] = {}
+    for i in order:
+        if len(photos) == n_photos:
+            break
+        try:
+            photos[i] = raw.items[i].stem, read_photo(raw.file(raw.items[i])).as_uint8()
+        except ImageError as error:
+            log.warning("preview: left out %r: %s", raw.items[i].stem, error.what)
+    if not photos:
+        raise SourceError(
+            "There is no photo to preview.", where=raw.directory, found=f"{n_items} photos, none readable"
+        )
+    return [photos[i] for i in sorted(photos)]
+
+
+def _row(stem: str, photo: Photo, levels: Iterable[Degradation], seed: int) -> list[Cell]:
+    height, width = photo.size
+    cells = [Cell(photo, stem, [f"{width} x {height} px"])]
+    for level in levels:
+        draw = sample(steps_of(level), seed, level.name, 0, stem)
+        pixels = apply(draw, photo.pixels)
+        scores = f"{psnr_db(photo.pixels, pixels):.1f} dB   SSIM {ssim(photo.pixels, pixels):.3f}"
+        cells.append(Cell(photo.with_pixels(pixels, photo.alpha), scores, in_words(draw)))
+    return cells
+
+
+def in_words(draw: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what was drawn as short lines for people, one a step."""
+    lines = [_WORDS[step](draw[step]) for step in _WORDS if step in draw]
+    return [line for line in lines if line] or ["nothing drawn"]
+
+
+def _blur(drawn: Mapping[str, Any]) -> str:
+    gaussian = f"blur σ {drawn['gaussian_sigma_px']:.1f} px" if "gaussian_sigma_px" in drawn else ""
+    motion = (
+        f"motion {drawn['motion_length_px']} px at {drawn['motion_angle_deg']:.0f}°"
+        if "motion_length_px" in drawn
+        else ""
+    )
+    return ", ".join(part for part in (gaussian, motion) if part)
+
+
+def _noise(drawn: Mapping[str, Any]) -> str:
+    gaussian = f"noise σ {drawn['gaussian_sigma']:.0f}" if drawn.get("gaussian_sigma") else ""
+    salt_pepper = f"salt and pepper {drawn['salt_pepper_amount']:.1%}" if drawn.get("salt_pepper_amount") else ""
+    return ", ".join(part for part in (gaussian, salt_pepper) if part)
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "blur": _blur,
+    "downscale": lambda drawn: f"scale {drawn['factor']:.2f}, {drawn['method']}",
+    "noise": _noise,
+    "jpeg": lambda drawn: f"JPEG quality {drawn['quality']}",
+    "colour": lambda drawn: f"colour {drawn['temperature']:+.0f}, saturation {drawn['saturation']:+.0f}",
+}
