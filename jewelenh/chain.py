@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from jewelenh.config import Degradation, Enhancer, Pairs, Paths, Shard, Source, parse
 from jewelenh.errors import ConfigError
-from jewelenh.stage import Selection
+from jewelenh.stage import Selection, check_failures
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +61,22 @@ class Chain:
         return self.paths.data_dir.expanduser().absolute()
 
     def fetch(self) -> Selection:
-        """Index the raw photos."""
+        """Index the raw photos; raise ItemsFailedError where some cannot be read."""
+        raw = self.photos()
+        check_failures(raw, "fetch", self.on_error)
+        return raw
+
+    def photos(self) -> Selection:
+        """Index the raw photos and leave those that cannot be read to the next stage, which reports all at once."""
         from jewelenh.sources.fetch import fetch
 
-        return _timed("fetch", lambda: fetch(self.source, self.seed, self.data_dir, on_error=self.on_error))
+        return _timed("fetch", lambda: fetch(self.source, self.seed, self.data_dir))
 
     def degrade(self, raw: Selection | None = None) -> Selection:
         """Degrade the raw photos at the level."""
         from jewelenh.degradation.run import degrade
 
-        photos = raw or self.fetch()
+        photos = raw or self.photos()
         return _timed(
             f"degrade {self.degradation.name}",
             lambda: degrade(
@@ -80,7 +86,7 @@ class Chain:
 
     def enhance(self) -> tuple[Selection, Selection, Selection]:
         """Run the enhancer over the raw and the degraded photos; return (raw, inputs, targets)."""
-        raw = self.fetch()
+        raw = self.photos()
         degraded = self.degrade(raw)
         raw = _only(raw, {str(item.record["photo"]) for item in degraded.items})
         return raw, self._enhanced(degraded, self.degradation.name), self._enhanced(raw, "raw")
@@ -117,7 +123,7 @@ class Chain:
 def _only(selection: Selection, stems: set[str]) -> Selection:
     """Keep the raw photos that have a degraded version, so that one broken photo is reported once."""
     items = [item for item in selection.items if item.stem in stems]
-    return Selection(selection.directory, selection.fingerprint, items, selection.failures, selection.n_made)
+    return Selection(selection.directory, selection.fingerprint, items, {}, selection.n_made)
 
 
 def _timed(label: str, step: Callable[[], Selection]) -> Selection:

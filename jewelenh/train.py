@@ -1,45 +1,84 @@
-"""Job: prepare what is missing, train a refinement network, test the best checkpoint, and say how good it is."""
+"""Job: prepare what is missing, train, test the best checkpoint, and say how good it is.
+
+What is trained is `model.recipe`: `refinement` (the chain's network) or `esrgan` (a super-resolution network of its own).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from jewelenh.job import job, plain, run_dir
 
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a kind of training brings to the common run."""
+
+    module: pl.LightningModule
+    data: pl.LightningDataModule
+    conclude: Callable[[Path, Path], dict[str, float]]
+    """(best checkpoint, run directory) -> numbers for the loggers; prints its own ending. `score` is what is returned."""
 
 
 @job("train")
 def main(cfg: DictConfig) -> float:
-    """Run `python -m jewelenh.train`; return the mean gain in PSNR on the test split, in dB."""
+    """Run `python -m jewelenh.train`; return the recipe's score: for `refinement` the mean gain in PSNR in dB."""
     import pytorch_lightning as pl
     import torch
     from hydra.utils import instantiate
 
     from jewelenh.chain import Chain
-    from jewelenh.hardware import find_device, n_cores
-    from jewelenh.refinement.checkpoint import describe
-    from jewelenh.refinement.module import RefinementModule
+    from jewelenh.hardware import n_cores
     from jewelenh.refinement.trackers import settle_wandb_mode
 
     chain = Chain.from_config(plain(cfg))
-    device = find_device(
-        "auto" if cfg.trainer.accelerator == "auto" else "cpu" if cfg.trainer.accelerator == "cpu" else "cuda"
-    )
-    _fit_to_hardware(cfg, device.type)
+    _fit_to_hardware(cfg)
     torch.set_num_threads(n_cores())
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     settle_wandb_mode()
-    folder = run_dir()
-    config = plain(cfg)
-    if chain.enhancer.weights is not None:  # the checkpoint is used from other directories
+    folder, config = run_dir(), plain(cfg)
+    recipe = _recipe(cfg, chain, config)
+    loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
+    callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
+    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(folder))
+    for logger in loggers:
+        logger.log_hyperparams(config)
+    trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=_resumed(cfg))
+    return _conclude(trainer, recipe, folder)
+
+
+def _recipe(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
+    from jewelenh.errors import ConfigError
+
+    if cfg.model.recipe == "refinement":
+        return _refinement(cfg, chain, config)
+    if cfg.model.recipe == "esrgan":
+        from jewelenh.esrgan.training import esrgan_recipe
+
+        return esrgan_recipe(cfg, chain, config)
+    raise ConfigError("model.recipe cannot be used.", expected="refinement or esrgan", found=cfg.model.recipe)
+
+
+def _refinement(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
+    from hydra.utils import instantiate
+
+    from jewelenh.refinement.checkpoint import describe
+    from jewelenh.refinement.module import RefinementModule
+
+    if chain.enhancer.weights is not None:  # the checkpoint will be used from other directories
         config["enhancer"]["weights"] = str(chain.enhancer.weights.expanduser().absolute())
     data = instantiate(cfg.data, prepare=chain.pair)
     network = instantiate(cfg.model.network)
@@ -51,17 +90,7 @@ def main(cfg: DictConfig) -> float:
         compile=cfg.model.compile,
         about=lambda: describe(network, config, data.pairs.directory),
     )
-    loggers = [instantiate(logger) for logger in cfg.logger.values()] if cfg.logger else []
-    trainer = instantiate(
-        cfg.trainer,
-        callbacks=[instantiate(callback) for callback in cfg.callbacks.values()] if cfg.callbacks else [],
-        logger=loggers,
-        default_root_dir=str(folder),
-    )
-    for logger in loggers:
-        logger.log_hyperparams(config)
-    trainer.fit(module, datamodule=data, ckpt_path=_resumed(cfg))
-    return _conclude(trainer, folder, config)
+    return Recipe(module, data, _conclude_refinement)
 
 
 def _resumed(cfg: DictConfig) -> str | None:
@@ -70,24 +99,22 @@ def _resumed(cfg: DictConfig) -> str | None:
     return None if cfg.resume is None else str(find_checkpoint(cfg.resume, Path(cfg.paths.output_dir), LAST))
 
 
-def _fit_to_hardware(cfg: DictConfig, device: str) -> None:
-    """Resolve `trainer.precision=auto`; without a GPU take over `without_gpu`, except for keys given on the command line."""
+def _fit_to_hardware(cfg: DictConfig) -> None:
+    """Resolve `trainer.precision=auto`; without a GPU take over `without_gpu`, except for keys you gave."""
     from jewelenh.hardware import find_device, native_precision
 
+    device = find_device("auto" if cfg.trainer.accelerator in {"auto", "gpu", "cuda"} else "cpu")
     precisions = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
+    changed = []
     with open_dict(cfg):
         if cfg.trainer.precision == "auto":
-            cfg.trainer.precision = precisions[native_precision(find_device(device))]
-        if device == "cuda":
-            return
+            cfg.trainer.precision = precisions[native_precision(device)]
         given = {override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task}
-        changed = []
-        for key, value in (cfg.without_gpu or {}).items():
+        for key, value in (cfg.without_gpu or {}).items() if device.type != "cuda" else ():
             before = OmegaConf.select(cfg, key)
-            if key in given or before == value:
-                continue
-            OmegaConf.update(cfg, key, value)
-            changed.append(f"{key}={_shown(value)} (was {_shown(before)})")
+            if key not in given and before != value:
+                OmegaConf.update(cfg, key, value)
+                changed.append(f"{key}={_shown(value)} (was {_shown(before)})")
     if changed:
         log.info("no GPU here, so for speed: %s", ", ".join(changed))
 
@@ -96,29 +123,29 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _conclude(trainer: Any, folder: Path, config: Mapping[str, Any]) -> float:
-    """Test the best checkpoint through the one inference path and leave the report."""
-    from jewelenh.evaluate import evaluate
+def _conclude(trainer: Any, recipe: Recipe, folder: Path) -> float:
+    """Test the best checkpoint and close the dashboards with its numbers."""
     from jewelenh.refinement.runs import BEST, CHECKPOINTS
 
-    checkpoint = folder / CHECKPOINTS / BEST
-    evaluation, files = evaluate(checkpoint, folder, split="test")
+    numbers = recipe.conclude(folder / CHECKPOINTS / BEST, folder)
     for logger in trainer.loggers:
-        summary = evaluation.summary()
-        flat = {f"test/{name}_{column}": value for name, row in summary.items() for column, value in row.items()}
-        logger.log_metrics(flat, step=trainer.global_step)
+        logger.log_metrics({f"test/{name}": value for name, value in numbers.items()}, step=trainer.global_step)
         logger.finalize("success")
-    level = config["degradation"]["name"]
-    _say_next(level, checkpoint, files)
-    return float(evaluation.summary()["psnr_db"]["gain"])
+    return numbers["score"]
 
 
-def _say_next(level: str, checkpoint: Path, files: Mapping[str, Path]) -> None:
+def _conclude_refinement(checkpoint: Path, folder: Path) -> dict[str, float]:
+    """Test through the one inference path and leave the report."""
+    from jewelenh.evaluate import evaluate
+
+    summary = evaluate(checkpoint, folder, split="test")[0].summary()
     print(  # noqa: T201
         f"\nNext:\n  python -m jewelenh.predict input=<photo or folder> output=restored checkpoint={checkpoint}"
         f"\n  python -m jewelenh.evaluate checkpoint={checkpoint} split=val"
-        f"\n  python -m jewelenh.train -m +experiment=mild,moderate,severe        (this was {level})"
+        "\n  python -m jewelenh.train -m +experiment=mild,moderate,severe"
     )
+    numbers = {f"{name}_{column}": value for name, row in summary.items() for column, value in row.items()}
+    return {**numbers, "score": summary["psnr_db"]["gain"]}
 
 
 if __name__ == "__main__":

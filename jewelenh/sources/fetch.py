@@ -12,16 +12,17 @@ from jewelenh.manifest import Item, StoredFile, sha256_of
 from jewelenh.progress import progress
 from jewelenh.sources.folder import choose, find_photos
 from jewelenh.sources.kaggle import download_dataset
-from jewelenh.stage import Selection, Stage, check_failures, open_stage
+from jewelenh.stage import Selection, Stage, open_stage
 
 SAMPLE_DIR = Path(__file__).resolve().parent.parent / "sample" / "photos"
 
 
-def fetch(source: Source, seed: int, data_dir: Path, *, on_error: str = "stop") -> Selection:
+def fetch(source: Source, seed: int, data_dir: Path) -> Selection:
     """Return the chosen photos as a selection of stage `<data_dir>/raw/<kind>-<fingerprint>`.
 
     A photo's stem is its path relative to the source, ending included (`rings/a.jpg`), its key the SHA-256 of the file.
     Photos stay where they are; the manifest points at them. Files unchanged in size and time are not hashed again.
+    Photos that cannot be read are among the selection's failures; whoever uses it decides.
     """
     root, spec = _locate(source, data_dir)
     stems = choose(find_photos(root, source.extensions), source.limit, seed)
@@ -29,9 +30,7 @@ def fetch(source: Source, seed: int, data_dir: Path, *, on_error: str = "stop") 
         for stem in stems:
             _index(stage, root, stem)
             advance()
-        selection = stage.commit(stems)
-    check_failures(selection, "fetch", on_error)
-    return selection
+        return stage.commit(stems)
 
 
 def _locate(source: Source, data_dir: Path) -> tuple[Path, dict[str, Any]]:
