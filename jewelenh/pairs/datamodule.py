@@ -1,0 +1,241 @@
+"""Pairs as Lightning takes them: train, val and test loaders of batches `input`, `target`, `stem`."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pytorch_lightning as lightning
+import torch
+from torch.utils.data import DataLoader
+
+from jewelenh.errors import ConfigError
+from jewelenh.pairs.check import quick_check
+from jewelenh.pairs.contract import PairsManifest, SplitName, read_pairs
+from jewelenh.pairs.dataset import Batch, Cutting, DeviceStore, EpochSampler, PairsDataset, to_network
+from jewelenh.pairs.npy import Header
+from jewelenh.pairs.store import Store, load
+from jewelenh.seeds import seed_for
+
+log = logging.getLogger(__name__)
+
+Cache: TypeAlias = Literal["none", "ram", "device"]
+CACHES = ("none", "ram", "device")
+
+
+class PairsDataModule(lightning.LightningDataModule):
+    """Serves one pairs directory.
+
+    `prepare` is that directory, or what makes it (or finds it made) and returns it: it is called by `prepare_data` and,
+    on every rank, by `setup`, so it must be cheap the second time. Batches are float32 in [-1, 1] once
+    `on_after_batch_transfer` has run, which Lightning does; before that they travel in the storage dtype.
+
+    Args:
+        prepare: a directory, or a function that returns one.
+        batch_size: of training, per device.
+        crop: side of random training crops in pixels; None trains on whole images, which must then be of one size.
+        eval_batch_size: of val, test and predict; 1 for images of different sizes.
+        eval_crop: side of the centre crop that val shows; test and predict always show whole images.
+        cache: `none` maps the files and reads the pages of the crop; `ram` reads train and val once into one copy for
+            all workers; `device` keeps them as uint8 on the device, and crops, mirrors and turns there.
+        workers: processes that make batches; `auto` asks `auto_workers`.
+        augment: mirror and quarter turns in training.
+        seed: of order and cuts.
+        pin_memory: page-locked batches for copies that overlap; `auto` does so where there is a CUDA device.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[], Path] | Path | str,
+        *,
+        batch_size: int = 4,
+        crop: int | None = None,
+        eval_batch_size: int = 1,
+        eval_crop: int | None = None,
+        cache: Cache = "ram",
+        workers: int | Literal["auto"] = "auto",
+        augment: bool = True,
+        seed: int = 42,
+        pin_memory: bool | Literal["auto"] = "auto",
+    ) -> None:
+        super().__init__()
+        if cache not in CACHES:
+            raise ConfigError(f"data.cache = {cache!r}: allowed is {', '.join(CACHES)}.")
+        for name, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "crop": crop or 1}.items():
+            if value < 1:
+                raise ConfigError(f"data.{name} = {value}: allowed is 1 or more.")
+        if workers != "auto" and workers < 0:
+            raise ConfigError(f"data.workers = {workers}: allowed is auto, 0 or more.")
+        self._prepare = prepare
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.crop, self.eval_crop, self.augment, self.seed = crop, eval_crop, augment, seed
+        self.cache, self.workers, self.pin_memory = cache, workers, pin_memory
+        self.pairs: PairsManifest | None = None
+        self._headers: dict[str, Header] = {}
+        self._store: Store | None = None
+        self._device_store: DeviceStore | None = None
+
+    def prepare_data(self) -> None:
+        """Make the pairs, or find them made; Lightning calls this on one rank."""
+        self._directory()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the pairs, check all of them cheaply, and fill the cache where training needs it.
+
+        Raises:
+            PairsError: with every problem found; nothing was trained yet.
+        """
+        if self.pairs is None:
+            manifest = read_pairs(self._directory())
+            self._headers = quick_check(manifest)
+            self.pairs = manifest
+        if stage in {"fit", None} and self.cache != "none" and self._store is None:
+            pairs = [pair for pair in self.pairs.pairs if pair.split != "test"]
+            self._store = load(self.pairs, pairs, self._headers, as_uint8=self.cache == "device")
+            log.info("cache=%s: %d pairs in %.0f MiB", self.cache, len(pairs), self._store.n_bytes / 2**20)
+
+    def _directory(self) -> Path:
+        return Path(self._prepare() if callable(self._prepare) else self._prepare)
+
+    def dataset(self, split: SplitName, cutting: Cutting, *, cached: bool = True) -> PairsDataset:
+        """Return one split as a dataset; `setup` must have run."""
+        if self.pairs is None:
+            self.setup()
+        assert self.pairs is not None
+        store = self._store if cached else None
+        on_device = self.cache == "device" and store is not None
+        pairs = self.pairs.split(split)
+        return PairsDataset(self.pairs, pairs, self._headers, cutting, store=store, on_device=on_device)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Random order and cuts, both drawn from (seed, epoch) and so the same after a resume."""
+        cutting = Cutting(self.crop, is_random=True, augment=self.augment, seed=self.seed)
+        dataset = self.dataset("train", cutting)
+        sampler = self._sampler(dataset, shuffle=True)
+        # workers prefetch from the moment that the loader is first iterated, which on a resume is before set_epoch
+        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
+        return ResumableLoader(dataset, sampler, self._n_seen, **self._options(self.batch_size, dataset))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Whole images, or their centres, in the order of the stems."""
+        return self._eval_loader(self.dataset("val", Cutting(self.eval_crop)))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Whole images in the order of the stems, read once and so never cached."""
+        return self._eval_loader(self.dataset("test", Cutting(), cached=False))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the test loader: what predictions are made for."""
+        return self.test_dataloader()
+
+    def _eval_loader(self, dataset: PairsDataset) -> DataLoader[Batch]:
+        options = self._options(self.eval_batch_size, dataset)
+        return DataLoader(dataset, sampler=self._sampler(dataset, shuffle=False), **options)
+
+    def _sampler(self, dataset: PairsDataset, *, shuffle: bool) -> EpochSampler:
+        trainer = self.trainer
+        rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        return EpochSampler(dataset, shuffle=shuffle, seed=self.seed, rank=rank, n_ranks=n_ranks)
+
+    def _options(self, batch_size: int, dataset: PairsDataset) -> dict[str, Any]:
+        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        n_cpus = max(1, len(os.sched_getaffinity(0)) // local_ranks)
+        cache: Cache = "none" if dataset.store is None else self.cache
+        workers = auto_workers(cache, n_cpus) if self.workers == "auto" else self.workers
+        workers = 0 if dataset.on_device else min(workers, -(-len(dataset) // batch_size))
+        pin = torch.cuda.is_available() if self.pin_memory == "auto" else self.pin_memory
+        options: dict[str, Any] = {"batch_size": batch_size, "collate_fn": as_it_is, "num_workers": workers}
+        options["pin_memory"] = pin and not dataset.on_device
+        if workers:
+            # forked workers inherit the cache and the maps; spawned ones would each be sent a copy
+            context = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+            options |= {"persistent_workers": True, "prefetch_factor": 4, "multiprocessing_context": context}
+            options["worker_init_fn"] = partial(_start_worker, self.seed)
+        return options
+
+    def _n_seen(self) -> int:
+        """Return how many batches of the epoch under way the trainer has worked through."""
+        if self.trainer is None:
+            return 0
+        loop = self.trainer.fit_loop.epoch_loop
+        n_seen = loop.batch_progress.current.ready
+        return 0 if n_seen >= self.trainer.num_training_batches else int(n_seen)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Copy a batch to the device; what says where to cut stays on the host, which sizes the cut with it."""
+        if "cut" not in batch:
+            moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+            return moved
+        if self._device_store is None or self._device_store.flat.device != device:
+            assert self._store is not None
+            self._device_store = DeviceStore(self._store, device)
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """Convert to float32 in [-1, 1], once, on the device."""
+        assert self.pairs is not None
+        if "cut" in batch and self._device_store is None:
+            assert self._store is not None
+            self._device_store = DeviceStore(self._store, torch.device("cpu"))
+        return to_network(batch, self.pairs, self._device_store)
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Give the device's memory back."""
+        self._device_store = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Name the pairs that a checkpoint was trained on."""
+        return {"pairs": None if self.pairs is None else self.pairs.fingerprint, "seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Say so when a run goes on with other pairs, or in another order, than it began with."""
+        now = self.state_dict()
+        for name in ("pairs", "seed"):
+            if now[name] is not None and state_dict.get(name) != now[name]:
+                log.warning(
+                    "the checkpoint was trained on %s %s, this run has %s", name, state_dict.get(name), now[name]
+                )
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader that a checkpoint in the middle of an epoch can be resumed with: what the epoch has seen is skipped."""
+
+    def __init__(self, dataset: PairsDataset, sampler: EpochSampler, n_seen: Callable[[], int], **options: Any) -> None:
+        super().__init__(dataset, sampler=sampler, **options)
+        self._n_seen = n_seen
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches of this epoch are done; Lightning stores it in the checkpoint."""
+        return {"n_seen": self._n_seen()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin the next pass behind the batches that are done."""
+        assert isinstance(self.sampler, EpochSampler) and self.batch_size is not None
+        self.sampler.start = state_dict["n_seen"] * self.batch_size
+
+
+def auto_workers(cache: Cache, n_cpus: int) -> int:
+    """Return how many processes should make batches on `n_cpus`.
+
+    From the device's memory none: a batch is a few numbers. From RAM none on few cores: gathering costs less than
+    sending a batch between processes; on many, some to hide it. From files half of the cores, where 8 are enough.
+    """
+    if cache == "device":
+        return 0
+    return min(4, n_cpus // 4) if cache == "ram" else max(1, min(8, n_cpus // 2))
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """Collate nothing: the dataset returns whole batches."""
+    return batch
+
+
+def _start_worker(seed: int, worker: int) -> None:
+    """Keep a worker to one thread and give it a stream of its own, for whatever a subclass may draw."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed_for(seed, "worker", worker) % 2**63)
