@@ -1,4 +1,4 @@
-"""Triangle meshes in numpy (millimetres, z up), because every shape here is made by a formula and must be testable without a renderer."""
+"""Triangle meshes in numpy (mm, z up): every shape is made by a formula and must be testable without a renderer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Mesh:
     crease_deg: float = 40.0
 
     def moved(self, offset: Sequence[float] | Floats) -> Mesh:
+        """Shifted by `offset` mm."""
         return Mesh(self.vertices + np.asarray(offset, float), self.faces, self.crease_deg)
 
     def transformed(self, matrix: Floats, offset: Sequence[float] | Floats = (0.0, 0.0, 0.0)) -> Mesh:
@@ -74,7 +75,10 @@ def grid(points: Floats, rows_closed: bool, columns_closed: bool, crease_deg: fl
         first, last = len(vertices), len(vertices) + 1
         vertices = np.concatenate([vertices, [points[0].mean(0), points[-1].mean(0)]])
         tail = (n_rows - 1) * n_columns
-        caps = [np.stack([np.full_like(ring, first), ring, after], 1), np.stack([np.full_like(ring, last), tail + after, tail + ring], 1)]
+        caps = [
+            np.stack([np.full_like(ring, first), ring, after], 1),
+            np.stack([np.full_like(ring, last), tail + after, tail + ring], 1),
+        ]
         faces = np.concatenate([faces, *caps])
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     if np.einsum("ij,ij->", a, np.cross(b, c)) < 0:
@@ -84,10 +88,7 @@ def grid(points: Floats, rows_closed: bool, columns_closed: bool, crease_deg: fl
 
 def frames(path: Floats, closed: bool, up: Sequence[float] | Floats = (0.0, 0.0, 1.0)) -> tuple[Floats, Floats, Floats]:
     """Tangent, side and up vectors (N, 3) along a path, held to a fixed `up` so that flat chains do not twist."""
-    if closed:
-        tangent = np.roll(path, -1, 0) - np.roll(path, 1, 0)
-    else:
-        tangent = np.gradient(path, axis=0)
+    tangent = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     tangent = tangent / np.linalg.norm(tangent, axis=1, keepdims=True)
     side = np.cross(np.broadcast_to(np.asarray(up, float), tangent.shape), tangent)
     weak = np.linalg.norm(side, axis=1) < 1e-6
@@ -97,7 +98,11 @@ def frames(path: Floats, closed: bool, up: Sequence[float] | Floats = (0.0, 0.0,
 
 
 def sweep(
-    path: Floats, profile: Floats, closed: bool, up: Sequence[float] | Floats = (0.0, 0.0, 1.0), crease_deg: float = 40.0
+    path: Floats,
+    profile: Floats,
+    closed: bool,
+    up: Sequence[float] | Floats = (0.0, 0.0, 1.0),
+    crease_deg: float = 40.0,
 ) -> Mesh:
     """Carry a closed profile along a path. `profile` is (P, 2) or (N, P, 2), as (side, up) offsets in mm."""
     _, side, lift = frames(path, closed, up)
@@ -111,7 +116,9 @@ def circle(radius: float, n: int) -> Floats:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
 
 
-def tube(path: Floats, radius: float | Floats, closed: bool, n: int = 14, up: Sequence[float] = (0.0, 0.0, 1.0)) -> Mesh:
+def tube(
+    path: Floats, radius: float | Floats, closed: bool, n: int = 14, up: Sequence[float] = (0.0, 0.0, 1.0)
+) -> Mesh:
     """A round wire; `radius` in mm, one number or one per path point."""
     scale = np.broadcast_to(np.asarray(radius, float), (len(path),))
     return sweep(path, circle(1.0, n)[None] * scale[:, None, None], closed, up)
@@ -121,7 +128,9 @@ def lathe(profile: Floats, n: int = 64, crease_deg: float = 40.0) -> Mesh:
     """Turn an open profile (P, 2) of (radius, z) about the z axis; close it by starting and ending at radius 0."""
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
     r, z = np.maximum(profile[:, 0], 1e-5), profile[:, 1]
-    points = np.stack([r[:, None] * np.cos(angle), r[:, None] * np.sin(angle), np.broadcast_to(z[:, None], (len(r), n))], -1)
+    points = np.stack(
+        [r[:, None] * np.cos(angle), r[:, None] * np.sin(angle), np.broadcast_to(z[:, None], (len(r), n))], -1
+    )
     return grid(points, rows_closed=False, columns_closed=True, crease_deg=crease_deg)
 
 

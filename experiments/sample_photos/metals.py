@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from mesh import Floats
+from numpy.typing import NDArray
 
 Complexes = NDArray[np.complex128]
 
@@ -24,8 +23,8 @@ DENSITY = {"Au": 19.3, "Ag": 10.49, "Cu": 8.96}  # g/cm3
 
 # Fractions by mass. After the common trade recipes (Cretu & van der Lingen, Gold Bulletin 32 (1999) 115).
 ALLOYS: dict[str, dict[str, float]] = {
-    "yellow gold 18k": {"Au": 0.75, "Ag": 0.125, "Cu": 0.125},
-    "yellow gold 22k": {"Au": 0.917, "Ag": 0.05, "Cu": 0.033},
+    "yellow gold 18k": {"Au": 0.75, "Ag": 0.09, "Cu": 0.16},
+    "yellow gold 22k": {"Au": 0.917, "Ag": 0.02, "Cu": 0.063},
     "rose gold 14k": {"Au": 0.585, "Ag": 0.02, "Cu": 0.395},
     "silver": {"Ag": 1.0},
 }
@@ -33,7 +32,13 @@ ALLOYS: dict[str, dict[str, float]] = {
 METALS = (*ALLOYS, "white gold", "platinum")
 
 # Rakic 1998, platinum: plasma energy 9.59 eV; oscillator strength, damping (eV), resonance (eV).
-_PLATINUM = ((0.333, 0.080, 0.0), (0.191, 0.517, 0.780), (0.659, 1.838, 1.314), (0.547, 3.668, 3.141), (3.576, 8.517, 9.249))
+_PLATINUM = (
+    (0.333, 0.080, 0.0),
+    (0.191, 0.517, 0.780),
+    (0.659, 1.838, 1.314),
+    (0.547, 3.668, 3.141),
+    (3.576, 8.517, 9.249),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,6 @@ def platinum_permittivity(wavelength_nm: Floats) -> Complexes:
     for strength, damping, resonance in _PLATINUM:
         result += strength * 9.59**2 / (resonance**2 - energy**2 - 1j * energy * damping)
     return result
-
 
 
 def _table(ior_dir: Path, name: str) -> Floats:
@@ -82,7 +86,7 @@ def rgb_weights() -> Floats:
     """
 
     def lobe(mean: float, below: float, above: float) -> Floats:
-        width = np.where(WAVELENGTH_NM < mean, below, above)
+        width = np.where(mean > WAVELENGTH_NM, below, above)
         return np.exp(-0.5 * ((WAVELENGTH_NM - mean) * width) ** 2)
 
     x = 0.362 * lobe(442.0, 0.0624, 0.0374) + 1.056 * lobe(599.8, 0.0264, 0.0323) - 0.065 * lobe(501.1, 0.0490, 0.0382)
@@ -103,7 +107,8 @@ def conductor(metal: str, ior_dir: Path) -> Conductor:
     index = np.sqrt(permittivity(metal, ior_dir))
     reflectance = np.abs((index - 1) / (index + 1)) ** 2
     weights = rgb_weights()
-    r = np.clip(reflectance @ weights, 0.02, 0.985)
+    r = reflectance @ weights
+    r = np.clip(r * min(1.0, 0.985 / r.max()), 0.02, 1.0)  # gold's red lies outside sRGB: scaled, to keep its hue
     eta = np.clip(index.real @ weights, 0.08, 4.0)
     k = np.sqrt(np.maximum((r * (eta + 1) ** 2 - (eta - 1) ** 2) / (1 - r), 0.0))
     return Conductor(tuple(float(v) for v in eta), tuple(float(v) for v in k))  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from mesh import Floats, Mesh, merged
 
 
@@ -17,6 +16,7 @@ class Piece:
     frame: list[Floats] = field(default_factory=list)
 
     def add(self, material: str, *meshes: Mesh) -> None:
+        """Add meshes of one material."""
         self.parts.extend((material, mesh) for mesh in meshes)
 
     def place(self, other: Piece, matrix: Floats, offset: Floats | tuple[float, float, float]) -> None:
@@ -24,6 +24,7 @@ class Piece:
         self.parts.extend((material, mesh.transformed(matrix, offset)) for material, mesh in other.parts)
 
     def transformed(self, matrix: Floats, offset: Floats | tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Piece:
+        """A turned and shifted copy, its frame with it."""
         parts = [(material, mesh.transformed(matrix, offset)) for material, mesh in self.parts]
         return Piece(parts, [points @ matrix.T + np.asarray(offset) for points in self.frame])
 
@@ -40,4 +41,5 @@ class Piece:
         return {key: merged(group) for key, group in sorted(groups.items())}
 
     def points(self) -> Floats:
+        """Every vertex, (N, 3) in mm."""
         return np.concatenate([mesh.vertices for _, mesh in self.parts])

@@ -6,7 +6,6 @@ Every function returns a Piece with the stone's girdle in the plane z = 0, table
 from __future__ import annotations
 
 import numpy as np
-
 from mesh import Floats, circle, lathe, sphere, sweep, tube
 from piece import Piece
 from stones import cut, outline
@@ -82,7 +81,16 @@ def bezel_set(gem: str, shape: str, radius: float, wall: float = 0.32, depth: fl
     piece = loose(gem, shape, radius)
     points = stone_size(shape, radius)
     path = np.column_stack([points, np.zeros(len(points))])
-    profile = np.array([[0.03, -depth], [0.03, 0.0], [0.12, 0.16 * radius], [-0.06, 0.16 * radius + 0.02], [-wall, 0.02], [-wall, -depth]])
+    profile = np.array(
+        [
+            [0.03, -depth],
+            [0.03, 0.0],
+            [0.12, 0.16 * radius],
+            [-0.06, 0.16 * radius + 0.02],
+            [-wall, 0.02],
+            [-wall, -depth],
+        ]
+    )
     piece.add("metal", sweep(path, profile, closed=True, crease_deg=30.0))
     return piece
 
@@ -103,10 +111,10 @@ def halo(gem: str, path: Floats, radius: float, z: float = 0.0) -> Piece:
         piece.add("metal", sphere(0.24 * radius, 10).moved((x, y, z + 0.10 * radius)))
     ring = np.column_stack([path, np.full(len(path), z)])
     w, low = 1.12 * radius, -0.9 * radius
-    trough = np.array([[-w, 0.02], [-0.93 * radius, 0.05], [-0.80 * radius, -0.18 * radius], [0.8 * radius, -0.18 * radius]])
+    trough = np.array(
+        [[-w, 0.02], [-0.93 * radius, 0.05], [-0.80 * radius, -0.80 * radius], [0.8 * radius, -0.80 * radius]]
+    )
     trough = np.vstack([trough, [[0.93 * radius, 0.05], [w, 0.02], [w, low], [-w, low]]])
-    # The trough's floor lies under the stones' girdles: light enters through the crown and comes back off polished metal.
-    trough[2:4, 1] = -0.80 * radius
     piece.add("metal", sweep(ring, trough, closed=True, crease_deg=30.0))
     return piece
 

@@ -1,6 +1,6 @@
-"""Gem cuts as convex polyhedra: each facet is a half-space, so a stone is closed and its facets are flat by construction.
+"""Gem cuts as convex polyhedra: each facet is a half-space, so a stone is closed and its facets are flat.
 
-All cuts are made for a girdle of radius 1 (half-width 1 for square cuts) in the plane z = 0, table up, and scaled later.
+All cuts have a girdle of radius 1 (half-width 1 for square cuts) in the plane z = 0, table up, and are scaled later.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.spatial import ConvexHull, HalfspaceIntersection
-
 from mesh import Floats, Mesh, rotation
+from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,14 @@ class Gem:
 
 GEMS: dict[str, Gem] = {
     "diamond": Gem(2.417, (1.0, 1.0, 1.0)),
-    "ruby": Gem(1.766, (0.93, 0.13, 0.22)),
-    "sapphire": Gem(1.766, (0.16, 0.28, 0.86)),
-    "emerald": Gem(1.580, (0.14, 0.80, 0.42)),
+    "ruby": Gem(1.766, (0.86, 0.07, 0.17)),
+    "sapphire": Gem(1.766, (0.10, 0.19, 0.74)),
+    "emerald": Gem(1.580, (0.09, 0.66, 0.36)),
     "aquamarine": Gem(1.577, (0.72, 0.93, 0.97)),
-    "amethyst": Gem(1.550, (0.66, 0.38, 0.86)),
+    "amethyst": Gem(1.550, (0.56, 0.28, 0.76)),
     "topaz": Gem(1.620, (0.55, 0.84, 0.97)),
     "citrine": Gem(1.550, (0.97, 0.74, 0.26)),
-    "garnet": Gem(1.760, (0.80, 0.12, 0.14)),
+    "garnet": Gem(1.760, (0.68, 0.06, 0.08)),
     "morganite": Gem(1.585, (0.98, 0.80, 0.78)),
     "peridot": Gem(1.670, (0.70, 0.90, 0.32)),
 }
@@ -127,7 +126,7 @@ def princess() -> Mesh:
                 planes.append(_facet(azimuth, -slope, reach, -GIRDLE))
         planes.append(np.array([np.cos(np.radians(side)), np.sin(np.radians(side)), 0.0, 1.0]))
         planes.append(_facet(side + 45.0, 36.0, 1.36, GIRDLE))
-        planes.append(np.array([*(np.array([np.cos(np.radians(side + 45)), np.sin(np.radians(side + 45)), 0.0])), 1.385]))
+        planes.append(np.array([np.cos(np.radians(side + 45)), np.sin(np.radians(side + 45)), 0.0, 1.385]))
     return polyhedron(np.array(planes))
 
 

@@ -1,0 +1,123 @@
+"""Render a Scene with Mitsuba 3, denoise it and develop it; the only module that needs a renderer."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mitsuba as mi
+import mitsuba_oidn as oidn
+import numpy as np
+from mesh import Floats, write_ply
+from scenes import Scene
+from studio import floor, floor_radiance, sky, surface
+
+mi.set_variant("llvm_ad_rgb")
+
+MAX_DEPTH = 22  # a ray in a diamond is reflected about ten times before what is left of it no longer matters
+WHITE = 1.22  # exposure: an unshadowed white floor lands here in linear light, just over the shoulder's end
+SATURATION = 1.2  # the picture style of a catalogue: colours a little stronger than measured
+
+
+@dataclass(frozen=True)
+class Film:
+    """A square film of `size` pixels, or the window of it at (`left`, `top`) of `width` x `width` pixels."""
+
+    size: int
+    left: int = 0
+    top: int = 0
+    width: int | None = None
+
+
+def ior_dir() -> Path:
+    return Path(mi.__file__).parent / "data" / "ior"
+
+
+def _load(scene: Scene, film: Film, work_dir: Path) -> Any:
+    camera, (azimuth, zenith, horizon, boxes) = scene.camera, scene.sky
+    width = film.width or film.size
+    sensor: dict[str, Any] = {
+        "type": "thinlens" if camera.aperture_mm > 0 else "perspective",
+        "fov": camera.fov_deg,
+        "near_clip": 1.0,
+        "far_clip": 1e5,
+        "to_world": mi.ScalarTransform4f().look_at(list(camera.origin), list(camera.target), [0, 0, 1]),
+        "film": {
+            "type": "hdrfilm", "width": film.size, "height": film.size,
+            "pixel_format": "rgb", "component_format": "float32",
+            "crop_offset_x": film.left, "crop_offset_y": film.top, "crop_width": width, "crop_height": width,
+            "rfilter": {"type": "box"},
+        },
+        "sampler": {"type": "independent"},
+    }  # fmt: skip
+    if camera.aperture_mm > 0:
+        sensor |= {"aperture_radius": camera.aperture_mm, "focus_distance": camera.focus_distance}
+    light = mi.Bitmap(sky(azimuth, zenith, horizon, boxes).astype(np.float32))
+    turn = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
+    content: dict[str, Any] = {
+        "type": "scene",
+        "sensor": sensor,
+        "sky": {"type": "envmap", "bitmap": light, "to_world": turn},
+    }
+    ground = floor(scene.floor_albedo, scene.glossy_floor, scene.floor_falloff, camera, _reach(scene))
+    texture = next(v for k, v in ground["bsdf"]["nested"].items() if k in ("reflectance", "diffuse_reflectance"))
+    texture["bitmap"] = mi.Bitmap(texture.pop("data"))
+    place = mi.ScalarTransform4f().translate(list(ground["centre"])).scale([ground["size"], ground["size"], 1.0])
+    content["floor"] = {"type": "rectangle", "to_world": place, "bsdf": ground["bsdf"]}
+    for number, ((material, crease), mesh) in enumerate(scene.piece.by_material().items()):
+        file = work_dir / f"{number}.ply"
+        write_ply(mesh, file)
+        bsdf = surface(material, ior_dir(), scene.roughness, scene.enamel)
+        content[f"part{number}"] = {"type": "ply", "filename": str(file), "face_normals": crease <= 0, "bsdf": bsdf}
+    return mi.load_dict(content)
+
+
+def _reach(scene: Scene) -> float:
+    """Half of what the film sees at the target, in mm."""
+    distance = float(np.linalg.norm(np.subtract(scene.camera.origin, scene.camera.target)))
+    return distance * float(np.tan(np.radians(scene.camera.fov_deg / 2)))
+
+
+def trace(scene: Scene, film: Film, spp: int, passes: int = 6, seed: int = 1) -> Floats:
+    """Linear radiance (H, W, 3), denoised. `spp` is shared by `passes` independent renders.
+
+    Each pass is limited to a few times the passes' median before they are averaged: that removes fireflies, which a
+    denoiser would spread, and costs a little of the brightest glints.
+    """
+    integrator = mi.load_dict({
+        "type": "aov", "aovs": "albedo:albedo,normal:sh_normal",
+        "path": {"type": "path", "max_depth": MAX_DEPTH, "rr_depth": 14},
+    })  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = _load(scene, film, Path(folder))
+        stack = []
+        for number in range(passes):
+            image = mi.render(loaded, integrator=integrator, spp=max(1, spp // passes), seed=seed * 1000 + number)
+            stack.append(np.array(image, dtype=np.float32))
+    passes_rgb = np.stack([image[..., :3] for image in stack])
+    middle = np.median(passes_rgb, axis=0)
+    colour = np.minimum(passes_rgb, 2.5 * middle + 0.25).mean(0)
+    aux = np.mean(stack, axis=0)
+    albedo, normal = np.clip(aux[..., 3:6], 0, 1), np.clip(aux[..., 6:9], -1, 1)
+    clean = oidn.denoise(
+        np.ascontiguousarray(colour), np.ascontiguousarray(albedo), np.ascontiguousarray(normal), hdr=True
+    )
+    return np.asarray(clean, dtype=np.float64)
+
+
+def develop(radiance: Floats, scene: Scene) -> Floats:
+    """Expose for the floor, round off the highlights and encode as sRGB in [0, 1].
+
+    The meter reads the floor as if it were white, so a pastel ground keeps its own brightness.
+    """
+    azimuth, zenith, horizon, boxes = scene.sky
+    white = floor_radiance(sky(azimuth, zenith, horizon, boxes), np.full(3, 0.86)).mean()
+    linear = np.maximum(radiance, 0) * WHITE / white
+    grey = linear @ [0.2126, 0.7152, 0.0722]
+    linear = np.maximum(grey[..., None] + SATURATION * (linear - grey[..., None]), 0)
+    knee = 0.86
+    over = np.maximum(linear - knee, 0)
+    linear = np.minimum(linear, knee) + (1 - knee) * (1 - np.exp(-over / (1 - knee)))
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
