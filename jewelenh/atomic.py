@@ -21,7 +21,8 @@ SAY_WAITING_EVERY_S = 10.0
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, rename it: a reader sees all of it or none."""
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{threading.get_ident()}.tmp")
+    # As much of the name as fits into 255 bytes whatever its letters are: 4 bytes each at most.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp")
     with explained(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
