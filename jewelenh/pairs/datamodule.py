@@ -38,6 +38,7 @@ class PairsDataModule(lightning.LightningDataModule):
     Args:
         prepare: a directory, or a function that returns one.
         batch_size: of training, per device.
+        crops_per_photo: cuts of each pair in one epoch of training; with small crops a pass over the photos sees more.
         crop: side of random training crops in pixels; None trains on whole images, which must then be of one size.
         eval_batch_size: of val, test and predict; 1 for images of different sizes.
         eval_crop: side of the centre crop that val shows; test and predict always show whole images.
@@ -55,6 +56,7 @@ class PairsDataModule(lightning.LightningDataModule):
         *,
         batch_size: int = 4,
         crop: int | None = None,
+        crops_per_photo: int = 1,
         eval_batch_size: int = 1,
         eval_crop: int | None = None,
         cache: Cache = "ram",
@@ -66,13 +68,15 @@ class PairsDataModule(lightning.LightningDataModule):
         super().__init__()
         if cache not in CACHES:
             raise ConfigError(f"data.cache = {cache!r}: allowed is {', '.join(CACHES)}.")
-        for name, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "crop": crop or 1}.items():
+        counts = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "crop": crop or 1}
+        for name, value in {**counts, "crops_per_photo": crops_per_photo}.items():
             if value < 1:
                 raise ConfigError(f"data.{name} = {value}: allowed is 1 or more.")
         if workers != "auto" and workers < 0:
             raise ConfigError(f"data.workers = {workers}: allowed is auto, 0 or more.")
         self._prepare = prepare
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.crops_per_photo = crops_per_photo
         self.crop, self.eval_crop, self.augment, self.seed = crop, eval_crop, augment, seed
         self.cache, self.workers, self.pin_memory = cache, workers, pin_memory
         self.pairs: PairsManifest | None = None
@@ -114,7 +118,9 @@ class PairsDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random order and cuts, both drawn from (seed, epoch) and so the same after a resume."""
-        cutting = Cutting(self.crop, is_random=True, augment=self.augment, seed=self.seed)
+        cutting = Cutting(
+            self.crop, is_random=True, augment=self.augment, seed=self.seed, per_photo=self.crops_per_photo
+        )
         dataset = self.dataset("train", cutting)
         sampler = self._sampler(dataset, shuffle=True)
         # workers prefetch from the moment that the loader is first iterated, which on a resume is before set_epoch

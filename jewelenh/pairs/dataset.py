@@ -35,6 +35,8 @@ class Cutting:
     augment: bool = False
     """Mirror and quarter turns, only where random."""
     seed: int = 42
+    per_photo: int = 1
+    """Cuts of each pair in one epoch, each a draw of its own."""
 
 
 class PairsDataset(Dataset[Batch]):
@@ -60,7 +62,7 @@ class PairsDataset(Dataset[Batch]):
         self._check_sides()
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.pairs) * self.cutting.per_photo
 
     def __getitem__(self, key: Key) -> Batch:
         """Return one pair, without the batch dimension."""
@@ -209,14 +211,15 @@ class EpochSampler(DistributedSampler[Batch]):
         self.start = 0
 
     def __iter__(self) -> Iterator[Any]:
-        n = len(self.pairs)
+        n, per_photo = len(cast(PairsDataset, self.dataset)), cast(PairsDataset, self.dataset).cutting.per_photo
         order = (
             generator_for(self.seed, "order", self.epoch).permutation(n).tolist() if self.shuffle else list(range(n))
         )
         padded = (order * (self.total_size // max(n, 1) + 1))[: self.total_size]
         mine = padded[self.rank : self.total_size : self.num_replicas]
         start, self.start = self.start, 0
-        return iter([(self.epoch, index) for index in mine[start:]])
+        n_pairs = max(1, len(self.pairs))
+        return iter([(self.epoch * per_photo + i // n_pairs, i % n_pairs) for i in mine[start:]])
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
