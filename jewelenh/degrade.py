@@ -20,12 +20,11 @@ def degrade(cfg: DictConfig) -> None:
     from jewelenh.degradation.draws import read_draws
     from jewelenh.degradation.preview import preview, wanted_preview
     from jewelenh.degradation.replay import replay
-    from jewelenh.sources.fetch import fetch
 
     values = plain(cfg)
     chain, sheet = Chain.from_config(values), wanted_preview(values["preview"])
     lines = read_draws(Path(values["replay"]).expanduser()) if values["replay"] else []
-    photos = fetch(chain.source, chain.seed, chain.data_dir, on_error="skip")  # what failed is counted at the end
+    photos = chain.photos()
     if sheet:
         preview(photos, sheet, chain.degradation, chain.seed, run_dir() / "preview.png")
     elif lines:

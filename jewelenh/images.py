@@ -36,7 +36,7 @@ ValueRange: TypeAlias = Literal["signed", "unit", "grey"]
 """[-1, 1], [0, 1] and [0, 255]."""
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
 _CV2_RESAMPLE: dict[str, int] = {
-    "nearest": cv2.INTER_NEAREST,
+    "nearest": cv2.INTER_NEAREST_EXACT,  # the pixel whose centre is nearest; INTER_NEAREST is up to a pixel off
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
     "lanczos": cv2.INTER_LANCZOS4,
@@ -188,10 +188,20 @@ def _exif_without_orientation(image: Image.Image) -> bytes | None:
     return exif.tobytes() if len(exif) else None
 
 
-def encode_png(photo: Photo, compression: int = 1) -> bytes:
+_FAST_PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+]
+"""Half the time of OpenCV's own choice (SUB, deflate level 1), and files of 0.94 to 1.05 times the size, measured on 60
+degraded photos of 262 x 262."""
+
+
+def encode_png(photo: Photo, compression: int | None = None) -> bytes:
     """Encode losslessly with alpha, profile and EXIF; grey photos of equal channels are stored grey.
 
     OpenCV writes 8 and 16 bits several times faster than Pillow; profile and EXIF are put in as PNG chunks afterwards.
+    `compression` (0 to 9) takes deflate at that level for small files; without it, the fastest setting.
     """
     pixels = photo.pixels[..., ::-1]
     if photo.alpha is not None:
@@ -202,7 +212,8 @@ def encode_png(photo: Photo, compression: int = 1) -> bytes:
         and np.array_equal(pixels[..., 0], pixels[..., 2])
     ):
         pixels = pixels[..., 0]
-    ok, data = cv2.imencode(".png", np.ascontiguousarray(pixels), [cv2.IMWRITE_PNG_COMPRESSION, compression])
+    options = _FAST_PNG if compression is None else [cv2.IMWRITE_PNG_COMPRESSION, compression]
+    ok, data = cv2.imencode(".png", np.ascontiguousarray(pixels), options)
     if not ok:
         raise ImageError("OpenCV could not encode the photo as PNG.", found=f"{pixels.shape} {pixels.dtype}")
     chunks = b""

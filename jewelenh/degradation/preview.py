@@ -86,7 +86,7 @@ def _row(stem: str, photo: Photo, levels: Iterable[Degradation], seed: int) -> l
     for level in levels:
         draw = sample(steps_of(level), seed, level.name, 0, stem)
         pixels = apply(draw, photo.pixels)
-        scores = f"{psnr_db(photo.pixels, pixels):.1f} dB   SSIM {ssim(photo.pixels, pixels):.3f}"
+        scores = f"{psnr_db(photo.pixels, pixels):.1f} dB  ·  SSIM {ssim(photo.pixels, pixels):.3f}"
         cells.append(Cell(photo.with_pixels(pixels, photo.alpha), scores, in_words(draw)))
     return cells
 
@@ -118,5 +118,5 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "downscale": lambda drawn: f"scale {drawn['factor']:.2f}, {drawn['method']}",
     "noise": _noise,
     "jpeg": lambda drawn: f"JPEG quality {drawn['quality']}",
-    "colour": lambda drawn: f"colour {drawn['temperature']:+.0f}, saturation {drawn['saturation']:+.0f}",
+    "colour": lambda drawn: f"warmth {round(drawn['temperature'], 1) + 0:+}, saturation {round(drawn['saturation'], 1) + 0:+}",
 }

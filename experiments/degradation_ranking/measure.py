@@ -1,0 +1,95 @@
+"""Measure whether the degradation levels rank, over all photos below a folder, photo by photo.
+
+python -m experiments.degradation_ranking.measure root=<folder of photos> [seeds=42,43,44]
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from jewelenh.config import Degradation, Source, parse
+from jewelenh.degradation.draws import apply, sample
+from jewelenh.degradation.similarity import psnr_db, ssim
+from jewelenh.degradation.transforms import steps_of
+from jewelenh.images import Pixels, read_photo
+from jewelenh.job import CONF_DIR
+from jewelenh.sources.folder import find_photos
+
+RANKED = ("mild", "moderate", "severe")
+LEVELS = (*RANKED, "study")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PSNR in dB and SSIM of every photo (rows) at every level (columns)."""
+
+    psnr_db: npt.NDArray[np.float64]
+    ssim: npt.NDArray[np.float64]
+
+
+def levels() -> dict[str, Degradation]:
+    """Return the shipped levels, as the jobs compose them."""
+    with initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3"):
+        configs = {name: compose("degrade", overrides=[f"degradation={name}"]).degradation for name in LEVELS}
+    return {
+        name: parse(Degradation, OmegaConf.to_container(config, resolve=True), "degradation")  # type: ignore[arg-type]
+        for name, config in configs.items()
+    }
+
+
+def measure(photos: dict[str, Pixels], chosen: dict[str, Degradation], seed: int) -> Scores:
+    """Degrade every photo at every level and compare it with itself."""
+
+    def score(stem: str, level: Degradation) -> tuple[float, float]:
+        pixels = apply(sample(steps_of(level), seed, level.name, 0, stem), photos[stem])
+        return psnr_db(photos[stem], pixels), ssim(photos[stem], pixels)
+
+    jobs = [(stem, level) for stem in photos for level in chosen.values()]
+    with ThreadPoolExecutor() as pool:
+        scores = np.array(list(pool.map(lambda job: score(*job), jobs))).reshape(len(photos), len(chosen), 2)
+    return Scores(scores[..., 0], scores[..., 1])
+
+
+def ranked_share(values: npt.NDArray[np.float64]) -> float:
+    """Return the share of photos whose score falls from each ranked level to the next."""
+    return float(np.mean(np.all(np.diff(values[:, : len(RANKED)], axis=1) < 0, axis=1)))
+
+
+def report(scores: Scores, seed: int) -> str:
+    """Return a table row per level and one line on the ranking."""
+    lines = [f"seed {seed}, {len(scores.psnr_db)} photos", ""]
+    lines += ["| level | mean PSNR, dB | step | mean SSIM | step |", "|---|---|---|---|---|"]
+    for i, name in enumerate(LEVELS):
+        psnr, similarity = scores.psnr_db.mean(axis=0), scores.ssim.mean(axis=0)
+        steps = (f"{psnr[i] - psnr[i - 1]:+.2f}", f"{similarity[i] - similarity[i - 1]:+.3f}") if 0 < i < 3 else ("", "")
+        lines.append(f"| {name} | {psnr[i]:.2f} | {steps[0]} | {similarity[i]:.3f} | {steps[1]} |")
+    both = np.minimum(np.diff(-scores.psnr_db[:, :3], axis=1), np.diff(-scores.ssim[:, :3], axis=1)).min(axis=1) > 0
+    lines += [
+        "",
+        f"ranked photo by photo: PSNR {ranked_share(scores.psnr_db):.1%}, SSIM {ranked_share(scores.ssim):.1%}, "
+        f"both {both.mean():.1%}",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    arguments = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    root = Path(arguments["root"]).expanduser()
+    cv2.setNumThreads(1)
+    stems = find_photos(root, Source(kind="sample").extensions)
+    photos = {stem: read_photo(root / stem).as_uint8().pixels for stem in stems}
+    for seed in arguments.get("seeds", "42").split(","):
+        print(report(measure(photos, levels(), int(seed)), int(seed)), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
