@@ -33,7 +33,7 @@ class Within:
     def __call__(self, value: tuple[float, float]) -> tuple[float, float]:
         """Return the range, or raise ValueError with what is allowed."""
         low, high = value
-        if low > high:
+        if not low <= high:  # not a number is no end of a range either
             raise ValueError(f"a range [low, high] with low <= high; to swap the ends write [{high:g}, {low:g}]")
         if low < self.lowest or high > self.highest:
             raise ValueError(f"a range inside [{self.lowest:g}, {self.highest:g}]")
@@ -79,8 +79,13 @@ class Blur:
     probability: Probability
     gaussian_sigma_px: Annotated[tuple[float, float], AfterValidator(Within(0, 50))]
     motion_length_px: Annotated[tuple[int, int], AfterValidator(Within(1, 99))]
+    """Length of the line, not the side of a kernel: even and odd lengths are both centred; 1 moves nothing."""
     motion_angle_deg: Annotated[tuple[float, float], AfterValidator(Within(0, 180))] = (0.0, 180.0)
-    kinds: tuple[Literal["gaussian", "motion", "both"], ...] = ("gaussian", "motion", "both")
+    kinds: Annotated[tuple[Literal["gaussian", "motion", "both"], ...], Field(min_length=1)] = (
+        "gaussian",
+        "motion",
+        "both",
+    )
     """Drawn with equal odds."""
 
 
@@ -91,12 +96,9 @@ class Downscale:
     probability: Probability
     factor: Annotated[tuple[float, float], AfterValidator(Within(0.01, 1))]
     """Side length of the small photo as a share of the original's."""
-    methods: tuple[Literal["nearest", "bilinear", "bicubic", "lanczos", "area"], ...] = (
-        "nearest",
-        "bilinear",
-        "bicubic",
-        "lanczos",
-    )
+    methods: Annotated[
+        tuple[Literal["nearest", "bilinear", "bicubic", "lanczos", "area"], ...], Field(min_length=1)
+    ] = ("nearest", "bilinear", "bicubic", "lanczos")
     """Drawn with equal odds; the same method goes down and up (`area` goes up bilinearly)."""
 
 
@@ -109,7 +111,11 @@ class Noise:
     """Standard deviation in 8-bit grey levels."""
     salt_pepper_amount: Annotated[tuple[float, float], AfterValidator(Within(0, 1))] = (0.0, 0.0)
     """Share of the pixels that turn black or white."""
-    kinds: tuple[Literal["gaussian", "salt_pepper", "both"], ...] = ("gaussian", "salt_pepper", "both")
+    kinds: Annotated[tuple[Literal["gaussian", "salt_pepper", "both"], ...], Field(min_length=1)] = (
+        "gaussian",
+        "salt_pepper",
+        "both",
+    )
     """Drawn with equal odds."""
 
 
