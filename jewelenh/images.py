@@ -124,9 +124,9 @@ def decode(data: bytes, where: object = "image") -> Photo:
 def _decode_8bit(image: Image.Image) -> Photo:
     is_grey = image.mode in {"L", "LA", "1"}
     icc = image.info.get("icc_profile")
-    exif = _exif_without_orientation(image)
     image.load()
     upright = ImageOps.exif_transpose(image)
+    exif = _exif_without_orientation(image)  # takes the orientation away, so only now
     has_alpha = upright.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info
     if upright.mode == "CMYK":
         upright, icc = _cmyk_to_srgb(upright, icc), None
