@@ -1,10 +1,11 @@
 """Job: prepare what is missing, train, test the best checkpoint, and say how good it is.
 
-What is trained is `model.recipe`: `refinement` (the chain's network) or `esrgan` (a super-resolution network of its own).
+What is trained is `model.recipe`: `refinement` (the chain's network) or `esrgan` (a super-resolution network).
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Recipe:
     module: pl.LightningModule
     data: pl.LightningDataModule
     conclude: Callable[[Path, Path], dict[str, float]]
-    """(best checkpoint, run directory) -> numbers for the loggers; prints its own ending. `score` is what is returned."""
+    """(best checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its own ending."""
 
 
 @job("train")
@@ -45,6 +46,7 @@ def main(cfg: DictConfig) -> float:
 
     chain = Chain.from_config(plain(cfg))
     _fit_to_hardware(cfg)
+    _quieten()
     torch.set_num_threads(n_cores())
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -58,6 +60,18 @@ def main(cfg: DictConfig) -> float:
         logger.log_hyperparams(config)
     trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=_resumed(cfg))
     return _conclude(trainer, recipe, folder)
+
+
+def _quieten() -> None:
+    """Leave out what Lightning and W&B say about themselves; their warnings about the run stay."""
+    import os
+    import warnings
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    os.environ.setdefault("WANDB_SILENT", "true")
 
 
 def _recipe(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
@@ -80,7 +94,7 @@ def _refinement(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
 
     if chain.enhancer.weights is not None:  # the checkpoint will be used from other directories
         config["enhancer"]["weights"] = str(chain.enhancer.weights.expanduser().absolute())
-    data = instantiate(cfg.data, prepare=chain.pair)
+    data = instantiate(cfg.data, prepare=functools.cache(chain.pair))
     network = instantiate(cfg.model.network)
     module = RefinementModule(
         network,

@@ -50,9 +50,18 @@ class RefinementCNN(nn.Module):
         widths = [(4 * f, 2 * f), (2 * f, f), (f, f)]
         self.decoder = nn.ModuleList(_block(a + s, b, normalise) for (a, b), s in zip(widths, skips, strict=True))
         self.head = nn.Conv2d(f, 3, kernel_size=1)
+        if not normalise:
+            self._keep_variance()
         if identity_start:
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def _keep_variance(self) -> None:
+        """Start with He's initialisation (2015): without BatchNorm the default one fades out over fourteen layers."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, input: Tensor) -> Tensor:
         """Return `refined` of the same shape; not clamped."""

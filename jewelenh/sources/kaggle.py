@@ -55,7 +55,11 @@ def _authenticated_client() -> object:
     with contextlib.redirect_stdout(io.StringIO()):  # the client prints its own long help and may exit
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
-
+        except (Exception, SystemExit) as error:
+            raise SourceError(
+                f"The Kaggle client cannot be loaded: {_short(error)}", fix="pip install 'jewelenh[kaggle]'"
+            ) from error
+        try:
             api = KaggleApi()
             api.authenticate()
             return api

@@ -1,0 +1,110 @@
+"""Imports point one way, Lightning keeps to its rooms, and what answers at once imports nothing heavy."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
+JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict")
+LAYERS = [
+    {"errors", "config", "seeds"},
+    {"atomic", "manifest", "hardware", "images", "progress", "stage"},
+    {"sources", "degradation", "esrgan", "pairs"},
+    {"evaluation"},
+    {"refinement"},
+    {"restorer"},
+    {"chain", "prediction"},
+    {"job", "hints", *JOBS},
+]
+"""From the bottom up: a module imports its own layer and those below. Hydra belongs to the last one alone."""
+LIGHTNING = {
+    "pairs/datamodule.py",
+    "refinement/module.py",
+    "refinement/adversarial.py",
+    "refinement/callbacks.py",
+    "esrgan/module.py",
+    "esrgan/training.py",
+    "esrgan/training_data.py",
+    "train.py",
+    "evaluate.py",
+}
+RECIPES = {"esrgan/training.py"}
+"""Makes the Recipe that jewelenh.train runs, as a plug-in of that job."""
+
+
+def imports(file: Path) -> set[str]:
+    """Return the modules a file imports, anywhere in it, except for types alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py" or path.parent != PACKAGE]
+
+
+def layer_of(name: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if name in layer)
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(file):
+    inside = str(file.relative_to(PACKAGE))
+    if inside in RECIPES:
+        return
+    own = layer_of(file.relative_to(PACKAGE).parts[0].removesuffix(".py"))
+    found = imports(file)
+    for name in found:
+        if name.startswith("jewelenh."):
+            assert layer_of(name.split(".")[1]) <= own, f"{inside} imports {name}"
+    if own < len(LAYERS) - 1:
+        assert not any(name.split(".")[0] in {"hydra", "omegaconf"} for name in found), inside
+    if inside not in LIGHTNING:
+        assert not any(name.split(".")[0] == "pytorch_lightning" for name in found), inside
+
+
+PROBE = """
+import sys
+sys.argv = {argv!r}
+try:
+    from jewelenh.{job} import main
+    main()
+except SystemExit as ended:
+    code = ended.code or 0
+else:
+    code = 0
+heavy = {{"torch", "cv2", "albumentations", "pytorch_lightning", "wandb", "gradio"}} & set(sys.modules)
+print("CODE", code, "HEAVY", sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    ("argument", "code", "word"),
+    [("--help", 0, "Groups"), ("seeed=1", 2, "Did you mean seed?"), ("source=foldr", 2, "Could not")],
+)
+def test_help_and_errors_answer_without_heavy_imports(job, argument, code, word, tmp_path):
+    probe = PROBE.format(argv=["jewelenh", argument], job=job)
+    ended = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, env={**os.environ}, check=False
+    )
+    assert f"CODE {code} HEAVY []" in ended.stdout, ended.stdout + ended.stderr
+    assert word in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,198 @@
+"""Every job end to end on drawn photos, as a user types it, and what it says when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from tests_drawn import chain_overrides
+
+from jewelenh.pairs.contract import read_pairs
+
+
+def train(run_job, photos, tiny_weights, *overrides):
+    return run_job(
+        "train",
+        "+experiment=mild",
+        *chain_overrides(photos, tiny_weights),
+        "data.crop=32",
+        "data.batch_size=4",
+        "data.crops_per_photo=2",
+        "data.eval_crop=null",
+        "model.network.features=4",
+        "trainer.max_epochs=2",
+        "trainer.accelerator=cpu",
+        *overrides,
+    )
+
+
+def newest(folder: Path, name: str) -> Path:
+    return max(folder.rglob(name), key=lambda path: path.stat().st_mtime_ns)
+
+
+def test_the_stage_jobs_make_what_is_missing_and_skip_the_rest(run_job, photos, tiny_weights, tmp_path):
+    overrides = chain_overrides(photos, tiny_weights)
+    for job, stage in [("fetch", "raw"), ("degrade", "degraded"), ("enhance", "enhanced"), ("pair", "pairs")]:
+        outcome = run_job(job, *overrides)
+        assert outcome.code == 0, outcome.err
+        assert list((tmp_path / "data" / stage).glob("*/manifest.json"))
+    again = run_job("pair", *overrides)
+    assert again.code == 0
+    assert "fetch: 0 made, 12 there" in again.err
+    assert "degrade mild: 0 made, 12 there" in again.err
+    assert "enhance raw: 0 made, 12 there" in again.err
+    more = run_job("pair", *overrides, "source.limit=6")
+    assert "enhance mild: 0 made, 6 there" in more.err, "fewer photos are among those that are there"
+
+
+def test_ten_more_photos_are_all_that_is_made(run_job, photos, tiny_weights):
+    overrides = chain_overrides(photos, tiny_weights)
+    assert run_job("pair", *overrides, "source.limit=5").code == 0
+    more = run_job("pair", *overrides, "source.limit=8")
+    assert "degrade mild: 3 made, 5 there" in more.err
+    assert "enhance mild: 3 made, 5 there" in more.err
+    assert "enhance raw: 3 made, 5 there" in more.err
+
+
+@pytest.mark.slow
+def test_train_evaluate_predict(run_job, photos, tiny_weights, tmp_path):
+    outcome = train(run_job, photos, tiny_weights)
+    assert outcome.code == 0, outcome.err
+    assert "PSNR (dB)" in outcome.out and "95 % interval" in outcome.out
+    run = newest(tmp_path / "outputs", "metrics.json").parent
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["photos"] and metrics["protocol"]["aggregation"].startswith("per photo")
+    assert set(metrics["summary"]) >= {"psnr_db", "ssim", "ciede2000"}
+    assert cv2.imread(str(run / "comparison.png")).shape[1] > 5 * 256
+    assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["jewelenh"]["network"]["settings"]
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert list(run.rglob("*.wandb")) and list(run.rglob("events.out.tfevents.*")) and list(run.rglob("metrics.csv"))
+    assert "val/psnr_db" in (run / "csv" / "metrics.csv").read_text()
+
+    scored = run_job("evaluate", "checkpoint=latest")
+    assert scored.code == 0, scored.err
+    again = json.loads(newest(tmp_path / "outputs" / "evaluate", "metrics.json").read_text())
+    assert again["summary"] == metrics["summary"], "a test in train and evaluate agree exactly"
+    assert again["photos"] == metrics["photos"]
+
+    restored = run_job("predict", f"input={photos}", "output=restored", "stages=true")
+    assert restored.code == 0, restored.err
+    files = sorted(path.relative_to(tmp_path / "restored") for path in (tmp_path / "restored").rglob("*.png"))
+    assert len(files) == 24 and Path("rings/p01.png") in files and Path("rings/p01_enhanced.png") in files
+    assert cv2.imread(str(tmp_path / "restored/rings/p01.png")).shape == (192, 192, 3)
+    assert "0 made, 12 there already" in run_job("predict", f"input={photos}", "output=restored", "stages=true").err
+
+
+@pytest.mark.slow
+def test_a_sweep_makes_one_run_each(run_job, photos, tiny_weights, tmp_path):
+    outcome = train(
+        run_job, photos, tiny_weights, "-m", "data.crops_per_photo=1", "trainer.max_epochs=1", "logger=csv", "seed=1,2"
+    )
+    assert outcome.code == 0, outcome.err
+    runs = sorted((tmp_path / "outputs" / "train-sweeps").glob("*/*/metrics.json"))
+    assert [run.parent.name for run in runs] == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_resume_goes_on_where_the_last_checkpoint_is(run_job, photos, tiny_weights, tmp_path):
+    whole = train(run_job, photos, tiny_weights, "trainer.max_epochs=3", "logger=csv", "trainer.precision=32-true")
+    assert whole.code == 0, whole.err
+    expected = torch.load(newest(tmp_path / "outputs", "last.ckpt"), weights_only=True)
+    half = train(
+        run_job, photos, tiny_weights, "trainer.max_epochs=3", "logger=csv", "trainer.precision=32-true",
+        "+trainer.max_steps=8", "paths.output_dir=half",
+    )  # fmt: skip
+    assert half.code == 0, half.err
+    rest = train(
+        run_job, photos, tiny_weights, "trainer.max_epochs=3", "logger=csv", "trainer.precision=32-true",
+        "resume=latest", "paths.output_dir=half",
+    )  # fmt: skip
+    assert rest.code == 0, rest.err
+    resumed = torch.load(newest(tmp_path / "half", "last.ckpt"), weights_only=True)
+    assert resumed["global_step"] == expected["global_step"]
+    for name, value in expected["state_dict"].items():
+        assert torch.allclose(resumed["state_dict"][name], value, atol=1e-6), name
+
+
+def test_one_broken_photo_among_good_ones(run_job, photos, tiny_weights, tmp_path):
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    overrides = chain_overrides(photos, tiny_weights)
+    outcome = run_job("pair", *overrides)
+    assert outcome.code == 1
+    assert "1 of 13 failed" in outcome.err and "broken.jpg" in outcome.err and "on_error=skip" in outcome.err
+    assert "Traceback" not in outcome.err
+    outcome = run_job("pair", *overrides, "on_error=skip")
+    assert outcome.code == 0, outcome.err
+    pairs = read_pairs(next((tmp_path / "data/pairs").iterdir()))
+    assert len(pairs.pairs) == 12
+
+
+@pytest.mark.parametrize(
+    ("job", "overrides", "code", "words"),
+    [
+        ("fetch", ["source=folder", "source.root=nowhere"], 1, ["not there", "source.root=nowhere"]),
+        ("fetch", ["source=folder", "source.root=."], 1, ["No photos were found", "source.extensions"]),
+        ("fetch", ["source=folder"], 2, ["source.root=<folder of photos>"]),
+        ("train", ["+experiment=mil"], 2, ["experiment/mil", "Did you mean mild?"]),
+        ("degrade", ["degradation=sever"], 2, ["Did you mean severe?"]),
+        ("degrade", ["degradation.blurr.probability=1"], 2, ["no key degradation.blurr.probability", "Did you mean"]),
+        ("degrade", ["degradation.blur.probability=1.4"], 2, ["blur.probability = 1.4", "from 0 to 1"]),
+        ("degrade", ["+degradation.blur.speed=1"], 2, ["degradation.blur.speed: there is no such key"]),
+        ("enhance", ["enhancer.weights=missing.pth", "source.limit=1"], 1, ["missing.pth"]),
+        ("evaluate", [], 1, ["No run has left a checkpoint", "jewelenh.train"]),
+        ("evaluate", ["checkpoint=none.ckpt"], 1, ["no such checkpoint"]),
+        ("evaluate", ["split=tset"], 2, ["train, val or test"]),
+        ("predict", [], 2, ["input is needed"]),
+        ("fetch", ["paths.output_dir=/dev/null/x"], 1, ["Not a directory", "paths.output_dir"]),
+        ("fetch", ["paths.data_dir=/dev/null/x"], 1, ["paths.data_dir"]),
+    ],
+)
+def test_every_wrong_input_is_one_message(run_job, job, overrides, code, words):
+    outcome = run_job(job, *overrides)
+    assert outcome.code == code, outcome.err
+    assert "Traceback" not in outcome.err
+    for word in words:
+        assert word in outcome.err
+
+
+def test_debug_shows_the_traceback(run_job):
+    assert "Traceback" in run_job("fetch", "source=folder", "source.root=nowhere", "debug=true").err
+
+
+def test_a_checkpoint_of_another_network_is_said(run_job, tmp_path):
+    torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "other.ckpt")
+    outcome = run_job("predict", f"input={tmp_path}", "output=out", "checkpoint=other.ckpt")
+    assert outcome.code == 1 and "not written by jewelenh.train" in outcome.err
+
+
+def test_predicting_into_the_input_folder_is_refused(run_job, photos, tiny_weights, tmp_path):
+    from jewelenh.config import Enhancer
+    from jewelenh.errors import ConfigError
+    from jewelenh.prediction import Output, predict
+    from jewelenh.refinement.networks import RefinementCNN
+    from jewelenh.restorer import Restorer
+
+    restorer = Restorer(RefinementCNN(4), Enhancer(name="tiny", weights=tiny_weights))
+    with pytest.raises(ConfigError, match="lies inside it"):
+        predict(restorer, "id", photos, photos / "out", Output(), [".png"])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.jpg", "a.jpg"), ("a.tif", "a.tif.png"), ("d/a.WEBP", "d/a.WEBP")])
+def test_results_are_named_after_their_originals(name, expected):
+    from jewelenh.prediction import Output, _output_name
+
+    assert _output_name(name, Output()) == expected
+
+
+def test_jobs_run_as_modules_and_from_any_directory(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "jewelenh.fetch", "source.limit=3"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "fetch: 3 made" in ended.stderr
+    assert (tmp_path / "data" / "raw").is_dir()

@@ -1,0 +1,61 @@
+"""The one inference path: tiles equal the whole, strength blends, bit depth and extras stay."""
+
+import numpy as np
+import pytest
+import torch
+
+from jewelenh import restorer as module
+from jewelenh.config import Enhancer
+from jewelenh.images import Photo
+from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.restorer import Restorer
+
+
+@pytest.fixture
+def restorer(tiny_weights, monkeypatch) -> Restorer:
+    torch.manual_seed(1)
+    network = RefinementCNN(4, residual_scale=0.5, skip_connections=True)
+    restorer = Restorer(network, Enhancer(name="tiny", weights=tiny_weights, precision="fp32"))
+    restorer.dtype = torch.float32
+    return restorer
+
+
+def drawn(height: int, width: int, dtype=np.uint8) -> np.ndarray:
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, top, (height, width, 3), dtype=dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("size", [(200, 331), (129, 128), (64, 300)])
+def test_tiled_equals_whole(restorer, monkeypatch, size):
+    photo = drawn(*size)
+    whole = restorer.refine(photo)
+    monkeypatch.setattr(module, "TILE", 64)
+    tiled = restorer.refine(photo)
+    assert np.abs(tiled.astype(int) - whole.astype(int)).max() <= 1  # the last bit of a sum in another order
+    assert (tiled != whole).mean() < 1e-3
+
+
+def test_a_smaller_overlap_would_show(restorer, monkeypatch):
+    photo = drawn(200, 331)
+    whole = restorer.refine(photo)
+    monkeypatch.setattr(module, "TILE", 64)
+    monkeypatch.setattr(module, "OVERLAP", 8)
+    assert (restorer.refine(photo) != whole).mean() > 1e-3
+
+
+def test_strength_blends_from_input_to_refined(restorer):
+    photo = drawn(32, 32)
+    full, half = restorer.refine(photo).astype(int), restorer.refine(photo, 0.5).astype(int)
+    assert np.array_equal(restorer.refine(photo, 0.0), photo)
+    assert np.abs(half - (photo.astype(int) + full) / 2).max() <= 1.5  # rounding, and the clamp of the full picture
+
+
+def test_restore_keeps_depth_alpha_and_extras(restorer):
+    alpha = np.linspace(0, 65535, 20 * 30).reshape(20, 30).astype(np.uint16)
+    photo = Photo(drawn(20, 30, np.uint16), alpha, icc=b"profile", exif=b"exif")
+    restored = restorer.restore(photo)
+    assert restored.pixels.shape == (80, 120, 3) and restored.pixels.dtype == np.uint16
+    assert restored.alpha is not None and restored.alpha.shape == (80, 120)
+    assert (restored.icc, restored.exif) == (b"profile", b"exif")
+    assert restorer.restore(photo, scale=1.0).size == (20, 30)
+    assert restorer.restore(drawn(20, 30)).shape == (80, 120, 3)
