@@ -50,8 +50,7 @@ def quick_check(manifest: PairsManifest, pairs: Iterable[Pair] | None = None) ->
             findings += problems
             if header is not None and found is not None:
                 headers[path], seen[path] = header, found
-    findings += squeezed_findings(seen, manifest.format)
-    raise_for(findings, manifest.directory)
+    raise_for(squeezed_findings(seen, manifest.format) + findings, manifest.directory)
     return headers
 
 

@@ -142,6 +142,9 @@ def _pair(item: Item) -> Pair:
         raise ValueError(f"{item.stem}: split {record['split']!r}, shape {record['shape']}")
     shape = cast(tuple[int, int, int], tuple(record["shape"]))
     files = item.files
+    outside = [f.path for f in files.values() if Path(f.path).is_absolute() or ".." in Path(f.path).parts]
+    if outside:
+        raise ValueError(f"{item.stem}: {outside[0]} lies outside of the directory")
     return Pair(
         item.stem, record["photo"], record["split"], record["group"], shape, files["input"], files["target"], record
     )

@@ -74,8 +74,7 @@ def examine(directory: Path) -> Diagnosis:
             if found.phase is not None:
                 common.add(found.phase, found.side)
             advance()
-    findings = _once(findings)  # a target is read with every version of its photo
-    findings += squeezed_findings(seen, manifest.format)
+    findings = squeezed_findings(seen, manifest.format) + _once(findings)  # each version of a photo reads its target
     for side, shift in common.found().items():
         what = f"all inputs of {side[0]} x {side[1]} together lie {shift} of their targets"
         findings.append(Finding("misaligned", what))
