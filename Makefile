@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
-EXTRAS := kaggle,realesrgan,sweep,demo,dev
+EXTRAS := tracking,kaggle,realesrgan,sweep,demo,dev
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
 JOBS := fetch degrade enhance pair train evaluate predict
 ARGS ?=
@@ -19,7 +19,6 @@ setup: $(STAMP) ## set up the virtual environment with every extra
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@rm -f $(VENV)/.stamp-*
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 

@@ -111,6 +111,12 @@ class Chain:
         """Write and split the pairs; return their directory."""
         from jewelenh.pairs.writer import write_pairs
 
+        if self.shard.count > 1:
+            raise ConfigError(
+                "Pairs are split and written by one job.",
+                found=f"shard.count={self.shard.count}",
+                fix="run the shards with jewelenh.enhance, then this without shard.*",
+            )
         raw, inputs, targets = self.enhance()
         started_s = time.monotonic()
         manifest = write_pairs(

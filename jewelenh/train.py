@@ -50,10 +50,11 @@ def main(cfg: DictConfig) -> float:
     torch.set_num_threads(n_cores())
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    settle_wandb_mode()
+    if "wandb" in (cfg.logger or {}):
+        settle_wandb_mode()
     folder, config = run_dir(), plain(cfg)
     recipe = _recipe(cfg, chain, config)
-    loggers = [instantiate(logger) for logger in (cfg.logger or {}).values()]
+    loggers = [instantiate(logger) for logger in _installed(cfg.logger or {})]
     callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(folder))
     for logger in loggers:
@@ -72,6 +73,20 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     os.environ.setdefault("WANDB_SILENT", "true")
+
+
+def _installed(loggers: Any) -> list[Any]:
+    """Leave out, and say so, trackers whose package is not there: they are an extra."""
+    import importlib.util
+
+    chosen = []
+    for name, logger in loggers.items():
+        package = name if name in {"wandb", "tensorboard"} else None
+        if package and importlib.util.find_spec(package) is None:
+            log.warning("%s is not installed, so this run is not on it: pip install 'jewelenh[tracking]'", package)
+            continue
+        chosen.append(logger)
+    return chosen
 
 
 def _recipe(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
