@@ -68,10 +68,11 @@ def report(scores: Scores, seed: int) -> str:
     """Return a table row per level and one line on the ranking."""
     lines = [f"seed {seed}, {len(scores.psnr_db)} photos", ""]
     lines += ["| level | mean PSNR, dB | step | mean SSIM | step |", "|---|---|---|---|---|"]
-    for i, name in enumerate(LEVELS):
-        psnr, similarity = scores.psnr_db.mean(axis=0), scores.ssim.mean(axis=0)
-        steps = (f"{psnr[i] - psnr[i - 1]:+.2f}", f"{similarity[i] - similarity[i - 1]:+.3f}") if 0 < i < 3 else ("", "")
-        lines.append(f"| {name} | {psnr[i]:.2f} | {steps[0]} | {similarity[i]:.3f} | {steps[1]} |")
+    means = np.stack([scores.psnr_db.mean(axis=0), scores.ssim.mean(axis=0)], axis=1)
+    for i, (name, (psnr, similarity)) in enumerate(zip(LEVELS, means, strict=True)):
+        step_db, step = means[i] - means[i - 1] if name in RANKED[1:] else (None, None)
+        shown = (f"{step_db:+.2f}", f"{step:+.3f}") if step is not None else ("", "")
+        lines.append(f"| {name} | {psnr:.2f} | {shown[0]} | {similarity:.3f} | {shown[1]} |")
     both = np.minimum(np.diff(-scores.psnr_db[:, :3], axis=1), np.diff(-scores.ssim[:, :3], axis=1)).min(axis=1) > 0
     lines += [
         "",

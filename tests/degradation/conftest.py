@@ -26,10 +26,14 @@ def draw_ring(seed: int, size_px: int = 96) -> Pixels:
     picture = np.ascontiguousarray(np.broadcast_to(ground, (size_px, size_px, 3)).astype(np.uint8))
     centre = tuple(int(v) for v in rng.integers(size_px // 2 - 8, size_px // 2 + 8, 2))
     metal = tuple(int(v) for v in rng.integers(90, 220, 3))
-    cv2.ellipse(picture, centre, (size_px // 3, size_px // 4), float(rng.uniform(0, 180)), 0, 360, metal, 5, cv2.LINE_AA)
+    cv2.ellipse(
+        picture, centre, (size_px // 3, size_px // 4), float(rng.uniform(0, 180)), 0, 360, metal, 5, cv2.LINE_AA
+    )
     for _ in range(12):
         at = tuple(int(v) for v in rng.integers(size_px // 4, 3 * size_px // 4, 2))
-        cv2.circle(picture, at, int(rng.integers(1, 5)), tuple(int(v) for v in rng.integers(0, 256, 3)), -1, cv2.LINE_AA)
+        cv2.circle(
+            picture, at, int(rng.integers(1, 5)), tuple(int(v) for v in rng.integers(0, 256, 3)), -1, cv2.LINE_AA
+        )
     return picture
 
 
