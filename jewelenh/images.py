@@ -143,7 +143,7 @@ def _cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
             converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if converted is not None:
                 return converted
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a broken profile: the plain conversion below is what every viewer shows
     return image.convert("RGB")
 
@@ -217,13 +217,18 @@ def encode_png(photo: Photo, compression: int | None = None) -> bytes:
     if not ok:
         raise ImageError("OpenCV could not encode the photo as PNG.", found=f"{pixels.shape} {pixels.dtype}")
     chunks = b""
-    if photo.icc:
+    if photo.icc and (pixels.ndim == 2 or not _is_for_grey(photo.icc)):
         chunks += _png_chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(photo.icc))
     if photo.exif:
         chunks += _png_chunk(b"eXIf", photo.exif.removeprefix(b"Exif\x00\x00"))
     end_of_header = 8 + 25  # signature, then the IHDR chunk
     encoded = data.tobytes()
     return encoded[:end_of_header] + chunks + encoded[end_of_header:]
+
+
+def _is_for_grey(icc: bytes) -> bool:
+    """Say whether a profile describes one channel, so that it cannot go on a photo that became coloured."""
+    return icc[16:20] == b"GRAY"  # ICC.1:2022, 7.2.6
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -245,7 +250,8 @@ def encode(photo: Photo, suffix: str, quality: int = 95) -> bytes:
         share = eight.alpha[..., None].astype(np.float32) / 255
         pixels = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8)
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"quality": quality, "icc_profile": photo.icc, "exif": photo.exif or b""}
+    icc = None if photo.icc and _is_for_grey(photo.icc) else photo.icc
+    options: dict[str, Any] = {"quality": quality, "icc_profile": icc, "exif": photo.exif or b""}
     if suffix != ".webp":
         options["subsampling"] = 0 if quality >= 90 else 2
     Image.fromarray(pixels).save(buffer, format="WEBP" if suffix == ".webp" else "JPEG", **options)
@@ -297,8 +303,8 @@ def grey_levels(values: Pixels, value_range: ValueRange = "signed") -> Pixels:
     if values.dtype == np.uint8:
         return values
     floats = values.astype(np.float32)
-    unit = {"signed": (floats + 1) / 2, "unit": floats, "grey": floats / 255}[value_range]
-    return np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    unit: Pixels = {"signed": (floats + 1) / 2, "unit": floats, "grey": floats / 255}[value_range]
+    return np.asarray(np.rint(unit.clip(0, 1) * 255), np.uint8)
 
 
 def signed_from(values: torch.Tensor, value_range: ValueRange) -> torch.Tensor:
