@@ -5,7 +5,7 @@ the same type, plus a flag for each that says whether all of its values were fin
 
 CPU: one batch per core, each computed by one thread. Measured on 2 cores (general_x4v3, bf16, 262x262): 0.43 s a photo
 against 1.1 s with both threads on one photo, while other programs took a share of the cores: threads that share a layer
-wait for the slowest at every layer. Bytes are the same either way, and for every batch size (tests/esrgan).
+wait for the slowest at every layer. Bytes are the same either way. Batches bring nothing here and are not made.
 CUDA: batches of one fixed length, so that cuDNN picks the same kernels whatever is left for the last one; upload,
 network and download on three streams with pinned memory, so that they overlap.
 """
@@ -33,10 +33,16 @@ Pending = Callable[[], Result]
 """Waits for a batch and returns its result; raises what went wrong, running out of memory for one."""
 
 
+_SMALL_INPUT = 20480
+"""PyTorch convolves a single fp32 input of at most so many numbers by another kernel than all others (`use_mkldnn` in
+its Convolution.cpp), with other last bits. Such photos go in twice, so that a tile has the bytes of the whole."""
+
+
 class Lane(Protocol):
-    """A device with room for `depth` batches at once."""
+    """A device with room for `depth` batches at once; where it `takes_batches`, they may be longer than one."""
 
     depth: int
+    takes_batches: bool
 
     def submit(self, batch: Sequence[Pixels], length: int) -> Pending:
         """Start a batch of at most `length` windows."""
@@ -95,7 +101,9 @@ def _copy(module: nn.Module) -> nn.Module:
 
 
 class CpuLane:
-    """One thread for each batch, as many batches as cores."""
+    """One thread for each window, as many windows as cores."""
+
+    takes_batches = False
 
     def __init__(self, forward: Callable[[np.dtype[np.unsignedinteger]], Forward], n_threads: int, depth: int) -> None:
         self.forward, self.depth = forward, depth
@@ -113,9 +121,11 @@ class CpuLane:
         return self._compute(batch)
 
     def _compute(self, batch: Sequence[Pixels]) -> Result:
-        stacked = np.ascontiguousarray(batch[0])[None] if len(batch) == 1 else np.stack(batch)
-        large, is_finite = self.forward(stacked.dtype)(torch.from_numpy(_writable(stacked)))
-        return large.numpy(), is_finite.numpy()
+        (window,) = batch
+        n_copies = 2 if window.size <= _SMALL_INPUT else 1
+        stacked = np.repeat(window[None], n_copies, axis=0)  # a copy: PyTorch wants its own, writable and contiguous
+        large, is_finite = self.forward(window.dtype)(torch.from_numpy(stacked))
+        return large.numpy()[:1], is_finite.numpy()[:1]
 
     def close(self) -> None:
         """End the threads; PyTorch gives threads of later pools the count that was set last, so set it back."""
@@ -123,12 +133,10 @@ class CpuLane:
         torch.set_num_threads(self._n_threads)
 
 
-def _writable(pixels: Pixels) -> Pixels:
-    return pixels if pixels.flags.writeable else pixels.copy()  # PyTorch warns of arrays it must not write to
-
-
 class CudaLane:
     """Three streams and pinned memory; two batches under way while a third is prepared."""
+
+    takes_batches = True
 
     def __init__(self, forward: Callable[[np.dtype[np.unsignedinteger]], Forward], device: torch.device) -> None:
         self.forward, self.device, self.depth = forward, device, 2

@@ -39,7 +39,7 @@ class Network:
     minimum: int
     """Smallest side the network takes."""
     bytes_per_pixel: int
-    """Working memory of one forward pass in bytes per input pixel and byte of precision (measured, rounded up)."""
+    """Working memory of one pass, in bytes per input pixel and byte of precision; measured on a CPU, rounded up."""
     dtypes: frozenset[torch.dtype]
     """Precisions its architecture is known to work in."""
 
@@ -60,7 +60,8 @@ def load_network(weights: Weights, cache_dir: Path | None) -> Network:
         parts = [{key: file.share * s[key] for key in s} for file, s in zip(weights.files, states, strict=True)]
         state = {key: torch.stack([part[key] for part in parts]).sum(0) for key in state}
     network = _build(state, names)
-    log.info("enhancer %s: %s, x%d", names, network.architecture, network.scale)
+    hashes = " + ".join(file.sha256[:16] for file in weights.files)
+    log.info("enhancer %s (sha256 %s...): %s, x%d", names, hashes, network.architecture, network.scale)
     return network
 
 
@@ -128,11 +129,11 @@ def _describe(found: Any, state: Mapping[str, Tensor], dtypes: frozenset[torch.d
     if found.architecture.id == "Compact":
         convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
         radius_px = len(convolutions)  # a plain chain of 3x3 convolutions: each reaches one pixel farther
-        bytes_per_pixel = 4 * convolutions[0].out_channels + 12 * found.scale**2
+        bytes_per_pixel = 3 * convolutions[0].out_channels + 8 * found.scale**2
     elif found.architecture.id == "ESRGAN":
         # 23 blocks reach 345 px; padding by that would cost more than the photo, so tiles blend instead.
         multiple = module.shuffle_factor or 1
-        bytes_per_pixel = 4 * 64 * found.scale**2
+        bytes_per_pixel = 5 * module.model[0].out_channels * found.scale**2 // 2
     return Network(
         module=module,
         architecture=architecture,

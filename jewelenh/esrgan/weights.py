@@ -7,7 +7,6 @@ given with `enhancer.weights` is taken as it is: its own hash is what gets logge
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,6 @@ from pathlib import Path
 
 from jewelenh.config import Enhancer, nearest
 from jewelenh.errors import WeightsError
-
-log = logging.getLogger(__name__)
 
 _RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 
@@ -167,9 +164,7 @@ def _given(path: Path, key: str) -> WeightFile:
     path = path.expanduser()
     if path.suffix.lower() not in {".pth", ".safetensors"}:
         raise WeightsError("This is no weight file.", where=f"{key}={path}", expected=".pth or .safetensors")
-    sha256 = hashlib.sha256(_read(path)).hexdigest()
-    log.info("weights %s, sha256 %s", path, sha256)
-    return WeightFile(sha256, path=path)
+    return WeightFile(hashlib.sha256(_read(path)).hexdigest(), path=path)
 
 
 def _read(path: Path) -> bytes:

@@ -115,7 +115,7 @@ class Windows:
         """Wait for the oldest batch and hand its windows to their planes, in order."""
         batch, length, pending = self._under_way.popleft()
         result = _unless_out_of_memory(pending)
-        del pending  # a failed one keeps the frames of its error alive, and their memory
+        del pending  # a failed one holds on to the frames of its error, and to their memory
         large = self._checked(result) if result else self._again([window for _, window in batch], length)
         for (plane, _), window in zip(batch, large, strict=True):
             self._deliver(plane, window)
@@ -166,10 +166,10 @@ class Windows:
     def _batch_length(self, window: Pixels) -> int:
         """Return how many windows of this size make a batch; the same for all photos of a size."""
         height, width = window.shape[:2]
+        if not self.lane.takes_batches:
+            return 1
         if isinstance(self.enhancer.batch_size, int):
             length = self.enhancer.batch_size
-        elif self.device.type == "cpu":
-            length = 1  # each core computes its own
         else:
             fitting = self._memory() // (height * width * self._bytes_per_pixel(window.dtype))
             length = max(1, min(CUDA_BATCH_PIXELS // (height * width), fitting))

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from esrgan_parts import drawn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jewelenh.esrgan.tiling import Canvas, Overlap, Plan, overlap_for, window_starts
+
+
+@given(st.integers(1, 400), st.integers(8, 120), st.integers(0, 9), st.integers(0, 9), st.sampled_from([1, 2, 4]))
+def test_windows_cover_everything_with_enough_overlap(length, window, margin, ramp, multiple):
+    overlap = Overlap(margin, ramp)
+    length, window = -(-length // multiple) * multiple, -(-window // multiple) * multiple
+    if window < length and (window - overlap.shared) // multiple < 1:
+        with pytest.raises(ValueError, match="all overlap"):
+            window_starts(length, window, overlap, multiple)
+        return
+    starts = window_starts(length, window, overlap, multiple)
+    assert starts[0] == 0
+    assert starts[-1] + window >= length
+    assert all(start % multiple == 0 for start in starts)
+    assert all(before + window - after >= overlap.shared for before, after in zip(starts, starts[1:], strict=False))
+
+
+@pytest.mark.parametrize("size", [(37, 53), (64, 64), (101, 30), (20, 97)])
+@pytest.mark.parametrize("overlap", [Overlap(3, 0), Overlap(2, 5)])
+def test_equal_windows_give_the_picture_back(size, overlap):
+    """Every window holds the true picture, so whatever is kept or faded, the canvas must be the picture."""
+    picture = drawn(*size)
+    plan = Plan.of(*size, window=24, overlap=overlap)
+    canvas = Canvas(plan, 2, picture.dtype)
+    for index in range(len(plan)):
+        canvas.paste(plan.cut(picture, index).repeat(2, axis=0).repeat(2, axis=1))
+    assert np.array_equal(canvas.pixels, picture.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_the_margin_never_shows():
+    """Windows come back with a spoilt rim, as zero padding spoils it; the inside of the canvas must not have it."""
+    plan = Plan.of(90, 77, window=32, overlap=Overlap(5, 6))
+    canvas = Canvas(plan, 1, np.dtype(np.uint8))
+    for _ in range(len(plan)):
+        window = np.full((32, 32, 3), 200, np.uint8)
+        window[5:-5, 5:-5] = 100
+        canvas.paste(window)
+    assert (canvas.pixels[5:-5, 5:-5] == 100).all()
+
+
+def test_a_ramp_goes_evenly_from_one_window_to_the_next():
+    plan = Plan.of(10, 30, window=20, overlap=Overlap(1, 8))
+    canvas = Canvas(plan, 1, np.dtype(np.uint8))
+    for value in (0, 160):
+        canvas.paste(np.full((10, 20, 3), value, np.uint8))
+    row = canvas.pixels[5, :, 0].astype(int)
+    assert row[10:20].tolist() == [0, 10, 30, 50, 70, 90, 110, 130, 150, 160]
+
+
+def test_a_known_radius_needs_no_ramp():
+    assert overlap_for(34) == Overlap(34, 0)
+    assert overlap_for(None).ramp > 0
