@@ -303,8 +303,8 @@ def grey_levels(values: Pixels, value_range: ValueRange = "signed") -> Pixels:
     if values.dtype == np.uint8:
         return values
     floats = values.astype(np.float32)
-    unit: Pixels = {"signed": (floats + 1) / 2, "unit": floats, "grey": floats / 255}[value_range]
-    return np.asarray(np.rint(unit.clip(0, 1) * 255), np.uint8)
+    units: dict[str, Pixels] = {"signed": (floats + 1) / 2, "unit": floats, "grey": floats / 255}
+    return np.asarray(np.rint(units[value_range].clip(0, 1) * 255), np.uint8)
 
 
 def signed_from(values: torch.Tensor, value_range: ValueRange) -> torch.Tensor:

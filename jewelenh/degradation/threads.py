@@ -54,15 +54,21 @@ def in_threads(
             raise
 
 
+_FAILURES = (ImageError, cv2.error, ValueError, MemoryError)
+"""What is wrong with one photo; anything else ends the run."""
+
+
 def _make_all(stage: Stage, raw: Selection, item: Item, variants: Sequence[int], make: Make) -> None:
-    left = list(variants)
     try:
         photo = _read(raw, item)
-        while left:
-            make(item, left[0], photo)
-            del left[0]
-    except (ImageError, cv2.error, ValueError, MemoryError) as error:
-        for variant in left:
+    except _FAILURES as error:
+        for variant in variants:
+            stage.fail(stem_of(item.stem, variant), _reason(error))
+        return
+    for variant in variants:
+        try:
+            make(item, variant, photo)
+        except _FAILURES as error:
             stage.fail(stem_of(item.stem, variant), _reason(error))
 
 
