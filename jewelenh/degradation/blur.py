@@ -18,8 +18,9 @@ def gaussian_blur(pixels: Pixels, sigma_px: float) -> Pixels:
     """Blur (H, W, 3) uint8 with a Gaussian of standard deviation `sigma_px`, mirrored at the borders.
 
     OpenCV's 8-bit path is fixed-point arithmetic: measured equal with its vector units and IPP on and off, within two
-    grey levels of the real-valued blur and on average 0.3 (0.25 is what rounding alone takes). albumentations' GaussianBlur goes through `sepFilter2D`, whose bytes differ
-    between a processor with AVX2 and one without, and divides by zero at sigma 0.
+    grey levels of the real-valued blur and on average 0.3 (0.25 is what rounding alone takes). albumentations'
+    GaussianBlur goes through `sepFilter2D`, whose bytes differ between a processor with AVX2 and one without, and
+    divides by zero at sigma 0.
     """
     if sigma_px <= 0:
         return pixels

@@ -16,7 +16,7 @@ from jewelenh.images import Pixels
 
 Floats = npt.NDArray[np.float32]
 _TOP = 2**16 - 1
-"""Steps of linear light: the 256 stored values are at least 20 of them apart, so that a shift of 0 comes back exactly."""
+"""Steps of linear light: the 256 stored values are 20 or more of them apart, so a shift near 0 comes back."""
 _Z_TOP = 2**14 - 1
 """Steps of Z in the table of its changes: measured within 0.1 grey levels of the closed form."""
 _Z_OF_RGB = np.array([0.0193339, 0.1191920, 0.9503041])

@@ -118,5 +118,9 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "downscale": lambda drawn: f"scale {drawn['factor']:.2f}, {drawn['method']}",
     "noise": _noise,
     "jpeg": lambda drawn: f"JPEG quality {drawn['quality']}",
-    "colour": lambda drawn: f"warmth {round(drawn['temperature'], 1) + 0:+}, saturation {round(drawn['saturation'], 1) + 0:+}",
+    "colour": lambda drawn: f"warmth {_signed(drawn['temperature'])}, saturation {_signed(drawn['saturation'])}",
 }
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0:+}"  # no minus before 0.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,13 +95,6 @@ def test_only_noise_and_warmth_colour_a_flat_grey(value, draw):
     assert np.array_equal(apply({**draw, "jpeg": {"quality": 100}}, grey), grey)
 
 
-@cache
-def rings():
-    from conftest import draw_ring
-
-    return [draw_ring(seed) for seed in range(12)]
-
-
 STRONGER = {
     "gaussian blur": lambda pixels, i: gaussian_blur(pixels, [0.5, 1, 2, 4, 7][i]),
     "motion blur": lambda pixels, i: motion_blur(pixels, [2, 4, 8, 15, 25][i], 30.0),
@@ -124,17 +115,18 @@ STRONGER = {
 
 
 @pytest.mark.parametrize("operation", STRONGER)
-def test_stronger_is_never_better_on_average(operation):
-    means = [np.mean([psnr_db(ring, STRONGER[operation](ring, i)) for ring in rings()]) for i in range(5)]
+def test_stronger_is_never_better_on_average(operation, ring):
+    rings = [ring(seed) for seed in range(12)]
+    means = [np.mean([psnr_db(one, STRONGER[operation](one, i)) for one in rings]) for i in range(5)]
     assert np.all(np.diff(means) < 0)
 
 
-def test_the_levels_rank_on_drawn_photos(level):
+def test_the_levels_rank_on_drawn_photos(level, ring):
     """Twelve drawn rings, two draws each: mean PSNR falls by 2 dB a step, mean SSIM falls, 90 % fall one by one."""
-    scores = []
+    rings, scores = [ring(seed) for seed in range(12)], []
     for name in ("mild", "moderate", "severe"):
         steps = steps_of(level(name))
-        pairs = [(r, apply(sample(steps, v, name, 0, f"{i}.jpg"), r)) for i, r in enumerate(rings()) for v in (1, 2)]
+        pairs = [(r, apply(sample(steps, v, name, 0, f"{i}.jpg"), r)) for i, r in enumerate(rings) for v in (1, 2)]
         scores.append([(psnr_db(*pair), ssim(*pair)) for pair in pairs])
     steps_down = -np.diff(scores, axis=0)  # (2 steps, photos, 2 metrics)
     assert steps_down.mean(axis=1)[:, 0].min() >= 2
