@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 failed, 2 the command line or configuration cannot be used
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 PACKAGE_DIR = Path(__file__).resolve().parent
 CONF_DIR = PACKAGE_DIR / "conf" if (PACKAGE_DIR / "conf").is_dir() else PACKAGE_DIR.parent / "conf"
 """Inside the package once installed, beside it in a checkout."""
+
+SAID = "_jewelenh_said"
+"""Set on an error whose message is out."""
 
 Task = Callable[[DictConfig], Any]
 
@@ -63,6 +67,8 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
             except JewelenhError as error:
                 sys.exit(2 if isinstance(error, ConfigError) else 1)
             except OSError as error:
+                if getattr(error, SAID, False):
+                    sys.exit(1)
                 way_out = "paths.output_dir=<a folder you can write>"
                 _end(f"{error.strerror or error}: {error.filename or ''}\n  way out:  {way_out}", 1)
             except Exception:
@@ -85,14 +91,16 @@ def run_dir() -> Path:
 
 def _report(error: Exception, debug: bool) -> None:
     """Say what went wrong as soon as it does: in a sweep the other jobs still run."""
+    setattr(error, SAID, True)
     if debug:
         traceback.print_exc()
-        return
-    if isinstance(error, JewelenhError):
-        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        return
-    way_out = f"this may be a fault of jewelenh; traceback: {_write_traceback() or 'run again with debug=true'}"
-    print(f"\nUnexpected {type(error).__name__}: {error}\n  way out:  {way_out}", file=sys.stderr)  # noqa: T201
+    elif isinstance(error, JewelenhError):
+        _say(f"{type(error).__name__}: {error}")
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _say(f"The disk is full: {error.filename or ''}\n  way out:  free some space; what is finished is kept")
+    else:
+        way_out = f"this may be a fault of jewelenh; traceback: {_write_traceback() or 'run again with debug=true'}"
+        _say(f"Unexpected {type(error).__name__}: {error}\n  way out:  {way_out}")
 
 
 def _write_traceback() -> Path | None:
@@ -105,5 +113,9 @@ def _write_traceback() -> Path | None:
 
 
 def _end(message: str, code: int) -> None:
-    print(f"\n{message}", file=sys.stderr)  # noqa: T201
+    _say(message)
     sys.exit(code)
+
+
+def _say(message: str) -> None:
+    print(f"\n{message}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,69 @@
+"""The README's commands are real: each composes as written, the runnable ones run, pictures and targets exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests_drawn import chain_overrides
+
+REPO = Path(__file__).resolve().parent.parent
+README = (REPO / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("python -m jewelenh")
+]
+INLINE = re.findall(r"`(python -m jewelenh\.[^`<\n]+=[^`<\n]+)`", README)
+
+
+def test_there_are_commands_to_try():
+    assert len(COMMANDS) >= 3
+    assert any("-m +experiment=mild,moderate,severe" in command for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS + INLINE)
+def test_commands_compose_as_written(command, tmp_path):
+    words = [word for word in shlex.split(command) if word != "-m"]
+    job = words[1].removeprefix("jewelenh.")
+    overrides = [word.split(",")[0] for word in words[2:]]  # the first of a sweep
+    ended = subprocess.run(
+        [sys.executable, "-m", f"jewelenh.{job}", *overrides, "--cfg", "job", "--resolve"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "seed: 42" in ended.stdout
+
+
+@pytest.mark.slow
+def test_the_folder_command_runs(run_job, photos, tiny_weights):
+    command = next(command for command in COMMANDS if "source.root=/path/to/photos" in command)
+    overrides = shlex.split(command)[3:]
+    assert overrides[0] == "+experiment=mild"
+    small = [
+        *chain_overrides(photos, tiny_weights)[1:],
+        "data.crop=32", "data.eval_crop=null", "data.crops_per_photo=1", "model.network.features=4",
+        "trainer.max_epochs=1",
+    ]  # fmt: skip
+    given = {word.split("=")[0] for word in small}
+    outcome = run_job("train", *[word for word in overrides if word.split("=")[0] not in given], *small)
+    assert outcome.code == 0, outcome.err
+    assert "PSNR (dB)" in outcome.out
+
+
+def test_pictures_and_make_targets_exist():
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (REPO / picture).is_file(), picture
+    makefile = (REPO / "Makefile").read_text(encoding="utf-8")
+    jobs = re.search(r"^JOBS := (.*)$", makefile, re.MULTILINE)
+    assert jobs
+    for job in jobs.group(1).split():
+        assert (REPO / "jewelenh" / f"{job}.py").is_file()
+        assert (REPO / "conf" / f"{job}.yaml").is_file()
+        assert f"`{job}`" in README
+    for target in re.findall(r"`?make ([a-z-]+)", README):
+        assert re.search(rf"^{target}:|JOBS := .*\b{target}\b", makefile, re.MULTILINE) or target == "bench", target
