@@ -123,7 +123,7 @@ class PairsDataModule(lightning.LightningDataModule):
         )
         dataset = self.dataset("train", cutting)
         sampler = self._sampler(dataset, shuffle=True)
-        # workers prefetch from the moment that the loader is first iterated, which on a resume is before set_epoch
+        # for checkpoints from between two epochs, which Lightning resumes without restoring the loader's place
         sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
         return ResumableLoader(dataset, sampler, self._n_seen, **self._options(self.batch_size, dataset))
 
@@ -166,11 +166,7 @@ class PairsDataModule(lightning.LightningDataModule):
 
     def _n_seen(self) -> int:
         """Return how many batches of the epoch under way the trainer has worked through."""
-        if self.trainer is None:
-            return 0
-        loop = self.trainer.fit_loop.epoch_loop
-        n_seen = loop.batch_progress.current.ready
-        return 0 if n_seen >= self.trainer.num_training_batches else int(n_seen)
+        return 0 if self.trainer is None else int(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Copy a batch to the device; what says where to cut stays on the host, which sizes the cut with it."""
@@ -209,20 +205,26 @@ class PairsDataModule(lightning.LightningDataModule):
 
 
 class ResumableLoader(DataLoader[Batch]):
-    """A loader that a checkpoint in the middle of an epoch can be resumed with: what the epoch has seen is skipped."""
+    """A loader whose place in the training goes into checkpoints: epoch, and how much of it is done.
+
+    Lightning resumes with the first batches again, and makes the iterator before it sets the epoch, from which moment
+    workers draw ahead in the wrong order. Restoring the place here, before the iterator, mends both.
+    """
 
     def __init__(self, dataset: PairsDataset, sampler: EpochSampler, n_seen: Callable[[], int], **options: Any) -> None:
         super().__init__(dataset, sampler=sampler, **options)
-        self._n_seen = n_seen
+        self._epochs, self._n_seen = sampler, n_seen
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many batches of this epoch are done; Lightning stores it in the checkpoint."""
-        return {"n_seen": self._n_seen()}
+        """Return the epoch under way and how many batches of it are done; an epoch done whole is the next, begun."""
+        epoch, n_seen = self._epochs.epoch, self._n_seen()
+        return {"epoch": epoch + 1, "n_seen": 0} if n_seen >= len(self) else {"epoch": epoch, "n_seen": n_seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin the next pass behind the batches that are done."""
-        assert isinstance(self.sampler, EpochSampler) and self.batch_size is not None
-        self.sampler.start = state_dict["n_seen"] * self.batch_size
+        assert self.batch_size is not None
+        self._epochs.set_epoch(state_dict["epoch"])
+        self._epochs.start = state_dict["n_seen"] * self.batch_size
 
 
 def auto_workers(cache: Cache, n_cpus: int) -> int:
