@@ -93,11 +93,11 @@ def _layout(files: list[Sample], given: str | None, where: Path) -> tuple[str, s
 
 
 def _range(files: list[Sample], dtype: str, given: str | None, where: Path) -> tuple[str, str]:
+    broken = [sample.file.path for sample in files if not np.isfinite([sample.low, sample.high]).all()]
+    if broken:
+        raise PairsError("NaN or Inf among the values.", where=where, found=", ".join(broken[:5]))
     low, high = min(sample.low for sample in files), max(sample.high for sample in files)
     span = f"[{low:.4g}, {high:.4g}]"
-    if not np.isfinite([low, high]).all():
-        bad = next(path.file.path for path in files if not np.isfinite([path.low, path.high]).all())
-        raise PairsError("NaN or Inf among the values.", where=where / bad)
     if dtype != "uint8" and high < SQUEEZED_BELOW and low > -1.02:
         raise PairsError(
             "These values were normalised twice: x / 127.5 - 1 was applied to values that were in [-1, 1] already.",

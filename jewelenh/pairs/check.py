@@ -122,6 +122,7 @@ def squeezed_findings(seen: Mapping[str, Seen], layout: Format) -> list[Finding]
 
     One file alone may be a black photo, or a white one; a data set of them is a mistake.
     """
+    seen = {path: s for path, s in seen.items() if np.isfinite([s.low, s.high]).all()}
     if not seen:
         return []
     low, high = BOUNDS[layout.range] if layout.dtype != "uint8" else BOUNDS["grey"]

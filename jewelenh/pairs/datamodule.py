@@ -83,6 +83,8 @@ class PairsDataModule(lightning.LightningDataModule):
         self._headers: dict[str, Header] = {}
         self._store: Store | None = None
         self._device_store: DeviceStore | None = None
+        self._train_sampler: EpochSampler | None = None
+        self._resumed = (0, 0)
 
     def prepare_data(self) -> None:
         """Make the pairs, or find them made; Lightning calls this on one rank."""
@@ -123,9 +125,13 @@ class PairsDataModule(lightning.LightningDataModule):
         )
         dataset = self.dataset("train", cutting)
         sampler = self._sampler(dataset, shuffle=True)
-        # for checkpoints from between two epochs, which Lightning resumes without restoring the loader's place
-        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
-        return ResumableLoader(dataset, sampler, self._n_seen, **self._options(self.batch_size, dataset))
+        # Lightning resumes an epoch with its first batches, and makes the iterator before it sets the epoch, from which
+        # moment workers draw ahead: so the place is restored here, before there is an iterator
+        epoch, n_seen = self._resumed
+        sampler.set_epoch(epoch)
+        sampler.start = n_seen * self.batch_size
+        self._train_sampler, self._resumed = sampler, (0, 0)
+        return ResumableLoader(dataset, sampler=sampler, **self._options(self.batch_size, dataset))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Whole images, or their centres, in the order of the stems."""
@@ -164,9 +170,13 @@ class PairsDataModule(lightning.LightningDataModule):
             options["worker_init_fn"] = partial(_start_worker, self.seed)
         return options
 
-    def _n_seen(self) -> int:
-        """Return how many batches of the epoch under way the trainer has worked through."""
-        return 0 if self.trainer is None else int(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+    def _place(self) -> tuple[int, int]:
+        """Return the epoch under way and how many batches of it are done; an epoch done whole is the next, begun."""
+        if self.trainer is None or self._train_sampler is None:
+            return 0, 0
+        epoch = self._train_sampler.epoch
+        n_seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+        return (epoch + 1, 0) if n_seen >= self.trainer.num_training_batches else (epoch, n_seen)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Copy a batch to the device; what says where to cut stays on the host, which sizes the cut with it."""
@@ -191,40 +201,31 @@ class PairsDataModule(lightning.LightningDataModule):
         self._device_store = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Name the pairs that a checkpoint was trained on."""
-        return {"pairs": None if self.pairs is None else self.pairs.fingerprint, "seed": self.seed}
+        """Name the pairs that a checkpoint was trained on, and the place in the order where it was made."""
+        epoch, n_seen = self._place()
+        pairs = None if self.pairs is None else self.pairs.fingerprint
+        return {"pairs": pairs, "seed": self.seed, "epoch": epoch, "n_seen": n_seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Say so when a run goes on with other pairs, or in another order, than it began with."""
+        """Go on at that place, and say so when the pairs or the order are not those that the run began with."""
         now = self.state_dict()
         for name in ("pairs", "seed"):
             if now[name] is not None and state_dict.get(name) != now[name]:
                 log.warning(
                     "the checkpoint was trained on %s %s, this run has %s", name, state_dict.get(name), now[name]
                 )
+        self._resumed = state_dict.get("epoch", 0), state_dict.get("n_seen", 0)
 
 
 class ResumableLoader(DataLoader[Batch]):
-    """A loader whose place in the training goes into checkpoints: epoch, and how much of it is done.
-
-    Lightning resumes with the first batches again, and makes the iterator before it sets the epoch, from which moment
-    workers draw ahead in the wrong order. Restoring the place here, before the iterator, mends both.
-    """
-
-    def __init__(self, dataset: PairsDataset, sampler: EpochSampler, n_seen: Callable[[], int], **options: Any) -> None:
-        super().__init__(dataset, sampler=sampler, **options)
-        self._epochs, self._n_seen = sampler, n_seen
+    """Tells Lightning that an epoch can be resumed in its middle; the data module restores the place."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch under way and how many batches of it are done; an epoch done whole is the next, begun."""
-        epoch, n_seen = self._epochs.epoch, self._n_seen()
-        return {"epoch": epoch + 1, "n_seen": 0} if n_seen >= len(self) else {"epoch": epoch, "n_seen": n_seen}
+        """Return nothing: see `PairsDataModule.state_dict`."""
+        return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Begin the next pass behind the batches that are done."""
-        assert self.batch_size is not None
-        self._epochs.set_epoch(state_dict["epoch"])
-        self._epochs.start = state_dict["n_seen"] * self.batch_size
+        """Do nothing: the order was restored before this loader was made."""
 
 
 def auto_workers(cache: Cache, n_cpus: int) -> int:
