@@ -33,7 +33,7 @@ from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR
 from jewelenh.sources.fetch import fetch
 
-FLAGS = {"nearest": 0, "bilinear": 1, "bicubic": 2, "area": 3, "lanczos": 4}
+FLAGS = {"nearest": 6, "bilinear": 1, "bicubic": 2, "area": 3, "lanczos": 4}
 
 
 def plain_loop(draw: Mapping[str, Any], pixels: Pixels, seed: int) -> Pixels:

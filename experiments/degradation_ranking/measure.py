@@ -1,6 +1,6 @@
 """Measure whether the degradation levels rank, over all photos below a folder, photo by photo.
 
-python -m experiments.degradation_ranking.measure root=<folder of photos> [seeds=42,43,44]
+python -m experiments.degradation_ranking.measure [root=<folder of photos>] [seeds=42,1,7]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from jewelenh.degradation.similarity import psnr_db, ssim
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR
+from jewelenh.sources.fetch import SAMPLE_DIR
 from jewelenh.sources.folder import find_photos
 
 RANKED = ("mild", "moderate", "severe")
@@ -84,7 +85,7 @@ def report(scores: Scores, seed: int) -> str:
 
 def main() -> None:
     arguments = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    root = Path(arguments["root"]).expanduser()
+    root = Path(arguments.get("root", SAMPLE_DIR)).expanduser()
     cv2.setNumThreads(1)
     stems = find_photos(root, Source(kind="sample").extensions)
     photos = {stem: read_photo(root / stem).as_uint8().pixels for stem in stems}
