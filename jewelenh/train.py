@@ -139,7 +139,8 @@ def _fit_to_hardware(cfg: DictConfig) -> None:
         if cfg.trainer.precision == "auto":
             cfg.trainer.precision = precisions[native_precision(device)]
         given = {override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task}
-        for key, value in (cfg.without_gpu or {}).items() if device.type != "cuda" else ():
+        refines = cfg.model.recipe == "refinement"  # which alone reads `data`
+        for key, value in (cfg.without_gpu or {}).items() if refines and device.type != "cuda" else ():
             before = OmegaConf.select(cfg, key)
             if key not in given and before != value:
                 OmegaConf.update(cfg, key, value)

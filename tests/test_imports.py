@@ -32,8 +32,8 @@ LIGHTNING = {
     "train.py",
     "evaluate.py",
 }
-RECIPES = {"esrgan/training.py"}
-"""Makes the Recipe that jewelenh.train runs, as a plug-in of that job."""
+RECIPES = {"esrgan/training.py", "esrgan/module.py", "esrgan/scoring.py"}
+"""Make the Recipe that jewelenh.train runs, as a plug-in of that job, and score by the project's own metrics."""
 
 
 def imports(file: Path) -> set[str]:

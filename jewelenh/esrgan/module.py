@@ -1,0 +1,145 @@
+"""A super-resolution network in training: one loss, and held-out photos scored beside bicubic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from jewelenh.errors import JewelenhError
+from jewelenh.evaluation.metrics import psnr_db
+from jewelenh.images import from_unit, to_unit
+
+KEY = "jewelenh_esrgan"
+Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Scheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+
+
+class CharbonnierLoss(nn.Module):
+    """A smooth L1: mean of sqrt(difference^2 + epsilon^2) (Lai et al., LapSRN, 2017); values in [0, 1]."""
+
+    def __init__(self, epsilon: float = 1e-3) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, made: Tensor, high: Tensor) -> Tensor:
+        """Return the mean over all elements."""
+        return torch.sqrt((made - high) ** 2 + self.epsilon**2).mean()
+
+
+class SteadyLoss(nn.Module):
+    """L1 of the pixels, plus L1 of block averages, which keeps plain surfaces from drifting in brightness or colour.
+
+    In a textured patch the signs of L1's gradient cancel, and an offset of a grey level or two hides; averaged over
+    a block of `block_px` it does not.
+    """
+
+    def __init__(self, block_weight: float = 0.5, block_px: tuple[int, ...] = (4, 16)) -> None:
+        super().__init__()
+        self.block_weight, self.block_px = block_weight, tuple(block_px)
+
+    def forward(self, made: Tensor, high: Tensor) -> Tensor:
+        """Return the weighted sum; blocks that do not fit the patch are left out."""
+        difference = made - high
+        loss = difference.abs().mean()
+        for side in self.block_px:
+            if side <= min(difference.shape[-2:]):
+                loss = loss + self.block_weight * functional.avg_pool2d(difference, side).abs().mean()
+        return loss
+
+
+def warm_cosine(
+    optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int, warm_share: float = 0.05, floor: float = 0.02
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Rise linearly for `warm_share` of all steps, then fall by half a cosine to `floor` of the learning rate.
+
+    PyTorch's OneCycleLR does the same but divides by zero in runs of a few steps.
+    """
+    n_steps = epochs * steps_per_epoch
+    n_warm = max(1, round(warm_share * n_steps))
+
+    def factor(step: int) -> float:
+        fallen = min(1.0, max(0, step - n_warm) / max(1, n_steps - n_warm))
+        return min((step + 1) / n_warm, floor + (1 - floor) * (1 + math.cos(math.pi * fallen)) / 2)
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+class SuperResolutionModule(pl.LightningModule):
+    """Trains any network from `low`, (B, 3, h, w) in [0, 1], to `high`, (B, 3, h * scale, w * scale).
+
+    Logs `train/loss`; `val/psnr_db_clean`, `val/psnr_db_degraded` and their mean `val/psnr_db`, which picks the best
+    checkpoint; `val/psnr_db_input` is that mean for bicubic. The schedule moves every step.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: int,
+        loss: nn.Module,
+        optimizer: Optimiser,
+        scheduler: Scheduler | None = None,
+        about: Mapping[str, Any] | None = None,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
+        self.scale, self.loss = scale, loss
+        self._optimizer, self._scheduler, self._about = optimizer, scheduler, dict(about or {})
+        # in a tuple, or its parameters would be in every checkpoint a second time
+        self._run: tuple[Callable[[Tensor], Tensor]] = (torch.compile(self.network) if compile else self.network,)
+
+    def forward(self, low: Tensor) -> Tensor:
+        """Return the enlarged picture, not clamped."""
+        return self._run[0](low.contiguous(memory_format=torch.channels_last))
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor:
+        """Return the loss of one batch; one that is no number stops the run before it reaches the weights."""
+        loss: Tensor = self.loss(self(to_unit(batch["low"])).float(), to_unit(batch["high"]))
+        if not torch.isfinite(loss):
+            raise JewelenhError(
+                f"The loss is {float(loss)} at step {self.global_step}.",
+                where="training",
+                fix="a lower model.optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true",
+            )
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["low"]))
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_index: int) -> None:
+        """Score 8-bit results of one batch of held-out photos, clean and degraded, beside bicubic."""
+        high, n = to_unit(batch["high"]), len(batch["high"])
+        values = {}
+        for kind, name in {"clean": "low", "degraded": "degraded"}.items():
+            low = to_unit(batch[name])
+            values[f"val/psnr_db_{kind}"] = psnr_db(_eight_bit(self(low)), high).mean()
+            values[f"val/psnr_db_input_{kind}"] = psnr_db(_eight_bit(bicubic(low, self.scale)), high).mean()
+        for name in ("val/psnr_db", "val/psnr_db_input"):
+            values[name] = (values[f"{name}_clean"] + values[f"{name}_degraded"]) / 2
+        values["val/gain_db"] = values["val/psnr_db"] - values["val/psnr_db_input"]
+        for name, value in values.items():
+            self.log(name, value, prog_bar=name == "val/gain_db", batch_size=n, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser and the schedule, stepped once a batch."""
+        optimizer = self._optimizer(self.network.parameters())
+        if self._scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in the checkpoint what it is."""
+        checkpoint[KEY] = self._about
+
+
+def bicubic(low: Tensor, scale: int) -> Tensor:
+    """Enlarge (B, 3, h, w) by Keys' kernel with a = -0.75, which PyTorch and OpenCV share."""
+    return functional.interpolate(low, scale_factor=scale, mode="bicubic")
+
+
+def _eight_bit(unit: Tensor) -> Tensor:
+    return to_unit(from_unit(unit, torch.uint8))

@@ -1,0 +1,100 @@
+"""What `model=esrgan` brings to the training run: a network, its patches, and an ending that exports and scores."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from jewelenh.chain import Chain
+from jewelenh.config import Enhancer, Source, parse
+from jewelenh.errors import CheckpointError
+from jewelenh.esrgan.module import SuperResolutionModule
+from jewelenh.esrgan.patches import Examinations
+from jewelenh.esrgan.scoring import table, write_report
+from jewelenh.esrgan.start import export, start_network
+from jewelenh.esrgan.training_data import PatchDataModule
+from jewelenh.esrgan.training_settings import PatchData, StartNetwork
+from jewelenh.train import Recipe
+
+log = logging.getLogger(__name__)
+
+EXPORTED = "network.safetensors"
+
+
+def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Recipe:
+    """Build network, data and ending from `cfg.model`; the photos are the chain's source, the level its degradation.
+
+    Raises:
+        ConfigError: a setting that cannot be used. WeightsError: weights that are no super-resolution network.
+    """
+    start = parse(StartNetwork, config["model"]["network"], "model.network")
+    settings = parse(PatchData, config["model"]["data"], "model.data")
+    network, scale = start_network(start, chain.paths.cache_dir)
+    n_parameters = sum(parameter.numel() for parameter in network.parameters())
+    log.info("training %s: x%d, %d parameters", type(network).__name__, scale, n_parameters)
+    module = SuperResolutionModule(
+        network,
+        scale,
+        loss=instantiate(cfg.model.loss),
+        optimizer=instantiate(cfg.model.optimizer),
+        scheduler=instantiate(cfg.model.scheduler),
+        about={"scale": scale, "config": config},
+        compile=cfg.model.compile,
+    )
+    data = PatchDataModule(functools.cache(chain.fetch), chain.degradation, settings, scale, chain.seed)
+    tests = None if settings.test_root is None else data.examinations(_files_below(settings.test_root, chain))
+    return Recipe(module, data, functools.partial(_conclude, network, data, tests, chain))
+
+
+def _conclude(
+    network: nn.Module,
+    data: PatchDataModule,
+    tests: Examinations | None,
+    chain: Chain,
+    checkpoint: Path,
+    folder: Path,
+) -> dict[str, float]:
+    """Export the best network, score the file as the enhancer it now is, and say how to use it."""
+    from jewelenh.esrgan.upscaler import Upscaler
+
+    load_best(network, checkpoint)
+    file = folder / EXPORTED
+    export(network, file)
+    photos = tests or data.val
+    upscaler = Upscaler.load(Enhancer(name="trained", weights=file), chain.paths.cache_dir)
+    scores = write_report(folder, upscaler, photos, chain.degradation.name)
+    print(  # noqa: T201
+        f"\n{table(scores, len(photos))}\n\n{folder / 'comparison.png'}\n{folder / 'metrics.json'}\n{file}"
+        f"\n\nNext:\n  python -m jewelenh.train +experiment=mild enhancer.weights={file}"
+    )
+    numbers = {
+        f"{kind}_{name}_{key}": value
+        for kind, both in scores.items()
+        for name, values in both.items()
+        for key, value in values.items()
+    }
+    return {**numbers, "score": numbers["clean_network_psnr_db"] - numbers["clean_bicubic_psnr_db"]}
+
+
+def load_best(network: nn.Module, checkpoint: Path) -> None:
+    """Put the weights of a checkpoint of this training into `network`; nothing in it is executed."""
+    if not checkpoint.is_file():
+        raise CheckpointError("The run left no best checkpoint.", where=checkpoint, expected="one after a validation")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+
+
+def _files_below(root: Path, chain: Chain) -> list[Path]:
+    from jewelenh.sources.fetch import fetch
+    from jewelenh.stage import check_failures
+
+    selection = fetch(Source(kind="folder", root=root), chain.seed, chain.data_dir)
+    check_failures(selection, "fetch", chain.on_error)
+    return [selection.file(item) for item in selection.items]
