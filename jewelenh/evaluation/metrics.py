@@ -46,7 +46,7 @@ def ciede2000(image: Tensor, target: Tensor) -> Tensor:
 
 def to_lab(rgb: Tensor) -> Tensor:
     """Convert sRGB (B, 3, H, W) in [0, 1] to CIELAB under D65 (IEC 61966-2-1, CIE 15)."""
-    rgb = rgb.double()
+    rgb = rgb if rgb.dtype == torch.float64 else rgb.float()
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     matrix = linear.new_tensor(
         [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
