@@ -164,9 +164,11 @@ class Enhancer:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Photos (or tiles) of one size in one pass on a GPU; a CPU computes one photo on each core."""
     tile: Annotated[int, Field(ge=32)] | Literal["auto"] | None = "auto"
     """Side of a tile in input pixels; `auto` tiles only what does not fit, null never."""
     compile: bool = False
+    """Run the network through torch.compile: minutes at the start, for long runs on a GPU."""
     denoise_strength: Probability | None = None
     """Between the `wdn` weights (0) and the general ones (1); general_x4v3 only."""
     strength: Probability = 1.0

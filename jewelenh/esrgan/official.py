@@ -57,7 +57,7 @@ class OfficialUpscaler(Upscaler):
         with tempfile.TemporaryDirectory() as folder:  # RealESRGANer takes weights from a file only
             file = Path(folder) / "weights.pth"
             torch.save({"params": dict(network.state)}, file)
-            self._engine = RealESRGANer(
+            self.engine = RealESRGANer(
                 scale=network.scale,
                 model_path=str(file),
                 model=self._watched,
@@ -95,7 +95,7 @@ class OfficialUpscaler(Upscaler):
 
     def _run(self, pixels: Pixels) -> Pixels:
         self._watched.error = None
-        large, _ = self._engine.enhance(pixels)
+        large, _ = self.engine.enhance(pixels)
         if self._watched.error is not None:
             raise ImageError(
                 f"The official engine passed over an error: {self._watched.error}", fix="a smaller enhancer.tile"
