@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import cv2
 import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader
@@ -247,4 +248,5 @@ def as_it_is(batch: Batch) -> Batch:
 def _start_worker(seed: int, worker: int) -> None:
     """Keep a worker to one thread and give it a stream of its own, for whatever a subclass may draw."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
     torch.manual_seed(seed_for(seed, "worker", worker) % 2**63)

