@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import numpy as np
@@ -21,7 +22,7 @@ def compact_state(
     draw = torch.Generator().manual_seed(seed)
     state: dict[str, torch.Tensor] = {}
     widths = [3, *[n_features] * (n_convolutions + 1), 3 * scale**2]
-    for index, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for index, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         spread = (2 / (9 * n_in)) ** 0.5 * (0.3 if n_out == 3 * scale**2 else 1.0)
         state[f"body.{2 * index}.weight"] = torch.randn(n_out, n_in, 3, 3, generator=draw) * spread
         state[f"body.{2 * index}.bias"] = torch.randn(n_out, generator=draw) * 0.05

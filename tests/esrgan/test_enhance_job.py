@@ -21,9 +21,10 @@ def folder(tmp_path) -> Path:
 
 
 def job(folder: Path, weights: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jewelenh.enhance", "source=folder", f"source.root={folder / 'photos'}"]
+    command = [sys.executable, "-m", "jewelenh.enhance", *arguments]
+    command += ["source=folder", f"source.root={folder / 'photos'}"]
     command += ["enhancer=general_x4v3", f"enhancer.weights={weights}", f"paths.data_dir={folder / 'data'}"]
-    command += [f"paths.output_dir={folder / 'outputs'}", *arguments]
+    command += [f"paths.output_dir={folder / 'outputs'}"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -47,7 +47,7 @@ def test_fp32_is_within_one_grey_level(any_enhancer, size):
 
 def test_bf16_is_at_45_db_or_better(any_enhancer):
     photo = Photo(drawn(61, 47))
-    ours, official = both(any_enhancer, photo)
+    _, official = both(any_enhancer, photo)
     bf16 = Upscaler.load(dataclasses.replace(any_enhancer, precision="bf16")).upscale(photo).pixels.astype(np.int64)
     assert psnr_db(bf16, official) >= 45
 
@@ -105,7 +105,7 @@ def test_nan_is_refused(enhancer):
 
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
 def test_what_it_cannot_do(enhancer, change):
-    with pytest.raises(ConfigError, match="enhancer.engine=official"):
+    with pytest.raises(ConfigError, match=r"enhancer\.engine=official"):
         Upscaler.load(dataclasses.replace(enhancer, engine="official", **change))
 
 

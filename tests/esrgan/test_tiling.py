@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from esrgan_parts import drawn
@@ -21,7 +23,7 @@ def test_windows_cover_everything_with_enough_overlap(length, window, margin, ra
     assert starts[0] == 0
     assert starts[-1] + window >= length
     assert all(start % multiple == 0 for start in starts)
-    assert all(before + window - after >= overlap.shared for before, after in zip(starts, starts[1:], strict=False))
+    assert all(before + window - after >= overlap.shared for before, after in itertools.pairwise(starts))
 
 
 @pytest.mark.parametrize("size", [(37, 53), (64, 64), (101, 30), (20, 97)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -407,3 +408,12 @@ def test_results_under_way_are_bounded(enhancer, monkeypatch):
         n_back += 1
     assert n_back == 30
     assert most <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_gives_the_same_picture(enhancer):
+    photos = [(k, Photo(drawn(40, 50, k))) for k in range(2)]
+    plain = dict(Upscaler.load(enhancer).upscale_many(photos))
+    compiled = dict(Upscaler.load(dataclasses.replace(enhancer, compile=True)).upscale_many(photos))
+    assert all(levels_apart(compiled[k].pixels, plain[k].pixels) <= 1 for k in plain)
