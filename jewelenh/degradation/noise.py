@@ -51,5 +51,6 @@ def _bits(seed: int, stream: int, n: int) -> npt.NDArray[np.uint16]:
 @cache
 def _standard_quantiles() -> npt.NDArray[np.float64]:
     """Return the 2**16 mid-point quantiles of the standard normal distribution; the last lies at 4.3 sigma."""
-    upper = [NormalDist().inv_cdf((i + 0.5) / 2**16) for i in range(2**15, 2**16)]
+    normal = NormalDist()
+    upper = [normal.inv_cdf((i + 0.5) / 2**16) for i in range(2**15, 2**16)]
     return np.array([-value for value in reversed(upper)] + upper)
