@@ -72,15 +72,21 @@ class Chain:
 
         return _timed("fetch", lambda: fetch(self.source, self.seed, self.data_dir))
 
-    def degrade(self, raw: Selection | None = None) -> Selection:
-        """Degrade the raw photos at the level."""
+    def degrade(self, raw: Selection | None = None, *, shard: Shard | None = None) -> Selection:
+        """Degrade the raw photos at the level, or a shard's part of them."""
         from jewelenh.degradation.run import degrade
 
         photos = raw or self.photos()
         return _timed(
             f"degrade {self.degradation.name}",
             lambda: degrade(
-                photos, self.degradation, self.seed, self.data_dir, workers=self.workers, on_error=self.on_error
+                photos,
+                self.degradation,
+                self.seed,
+                self.data_dir,
+                workers=self.workers,
+                on_error=self.on_error,
+                shard=shard,
             ),
         )
 

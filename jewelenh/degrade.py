@@ -30,7 +30,7 @@ def degrade(cfg: DictConfig) -> None:
     elif lines:
         replay(lines, photos, chain.data_dir, workers=chain.workers, on_error=chain.on_error)
     else:
-        chain.degrade(photos)
+        chain.degrade(photos, shard=chain.shard)
 
 
 def main() -> None:

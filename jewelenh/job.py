@@ -47,8 +47,12 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
             try:
                 return function(cfg)
             except Exception as error:
-                _report(error, debug=bool(cfg.get("debug")))
-                raise
+                # A part that Hydra instantiates refuses its values in our own words: those are what the user needs.
+                cause = error.__cause__ if isinstance(error.__cause__, JewelenhError) else error
+                _report(cause, debug=bool(cfg.get("debug")))
+                if cause is error:
+                    raise
+                raise cause from None
 
         composed = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(task)
 
@@ -59,6 +63,8 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
             try:
                 composed()
             except (HydraException, OmegaConfBaseException) as error:
+                if getattr(error, SAID, False):
+                    sys.exit(1)
                 from jewelenh.hints import explain
 
                 _end(explain(error, name, CONF_DIR), 2)
@@ -71,7 +77,9 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
                     sys.exit(1)
                 way_out = "paths.output_dir=<a folder you can write>"
                 _end(f"{error.strerror or error}: {error.filename or ''}\n  way out:  {way_out}", 1)
-            except Exception:
+            except Exception as error:
+                if not getattr(error, SAID, False):
+                    _report(error, debug="debug=true" in sys.argv)
                 sys.exit(1)
 
         return main
@@ -89,7 +97,7 @@ def run_dir() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def _report(error: Exception, debug: bool) -> None:
+def _report(error: BaseException, debug: bool) -> None:
     """Say what went wrong as soon as it does: in a sweep the other jobs still run."""
     setattr(error, SAID, True)
     if debug:

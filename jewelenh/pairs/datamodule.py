@@ -69,7 +69,7 @@ class PairsDataModule(lightning.LightningDataModule):
         super().__init__()
         if cache not in CACHES:
             raise ConfigError(f"data.cache = {cache!r}: allowed is {', '.join(CACHES)}.")
-        counts = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "crop": crop or 1}
+        counts = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "crop": 1 if crop is None else crop}
         for name, value in {**counts, "crops_per_photo": crops_per_photo}.items():
             if value < 1:
                 raise ConfigError(f"data.{name} = {value}: allowed is 1 or more.")
