@@ -86,25 +86,31 @@ def trace(scene: Scene, film: Film, spp: int, passes: int = 6, seed: int = 1) ->
     Each pass is limited to a few times the passes' median before they are averaged: that removes fireflies, which a
     denoiser would spread, and costs a little of the brightest glints.
     """
+    if spp % passes:
+        raise ValueError(f"spp: {spp} does not divide into {passes} passes; take a multiple of {passes}")
     integrator = mi.load_dict({
         "type": "aov", "aovs": "albedo:albedo,normal:sh_normal",
-        "path": {"type": "path", "max_depth": MAX_DEPTH, "rr_depth": 14},
+        "path": {"type": "path", "max_depth": MAX_DEPTH, "rr_depth": 8},
     })  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         loaded = _load(scene, film, Path(folder))
         stack = []
         for number in range(passes):
-            image = mi.render(loaded, integrator=integrator, spp=max(1, spp // passes), seed=seed * 1000 + number)
+            image = mi.render(loaded, integrator=integrator, spp=spp // passes, seed=seed * 1000 + number)
             stack.append(np.array(image, dtype=np.float32))
     passes_rgb = np.stack([image[..., :3] for image in stack])
     middle = np.median(passes_rgb, axis=0)
     colour = np.minimum(passes_rgb, 2.5 * middle + 0.25).mean(0)
     aux = np.mean(stack, axis=0)
-    albedo, normal = np.clip(aux[..., 3:6], 0, 1), np.clip(aux[..., 6:9], -1, 1)
-    clean = oidn.denoise(
-        np.ascontiguousarray(colour), np.ascontiguousarray(albedo), np.ascontiguousarray(normal), hdr=True
-    )
-    return np.asarray(clean, dtype=np.float64)
+    return _denoised(colour, np.clip(aux[..., 3:6], 0, 1), np.clip(aux[..., 6:9], -1, 1))
+
+
+def _denoised(colour: Floats, albedo: Floats, normal: Floats, margin: int = 24) -> Floats:
+    """Denoise inside a mirrored margin: without one the outermost pixels keep their noise."""
+    edge = ((margin, margin), (margin, margin), (0, 0))
+    images = [np.pad(image, edge, mode="reflect").astype(np.float32) for image in (colour, albedo, normal)]
+    clean = oidn.denoise(*images, hdr=True)
+    return np.asarray(clean, dtype=np.float64)[margin:-margin, margin:-margin]
 
 
 def develop(radiance: Floats, scene: Scene) -> Floats:

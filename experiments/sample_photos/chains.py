@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from mesh import Floats, circle, frames, lathe, rotation, sphere, sweep, tube
+from mesh import Floats, frames, lathe, rotation, sphere, tube
 from piece import Piece
 
 Rng = np.random.Generator
@@ -127,16 +127,6 @@ def snake(path: Floats, gauge: float, closed: bool = False) -> Piece:
     return piece
 
 
-def herringbone(path: Floats, gauge: float, closed: bool = False) -> Piece:
-    """A flat supple ribbon with a faint ripple."""
-    fine = respaced(path, 0.25, closed)
-    ripple = 1 + 0.05 * np.abs(np.sin(np.arange(len(fine)) * np.pi / 6))
-    outline = circle(1.0, 28) * [2.0 * gauge, 0.42 * gauge]
-    piece = Piece()
-    piece.add("metal", sweep(fine, outline[None] * ripple[:, None, None], closed))
-    return piece
-
-
 def balls(path: Floats, gauge: float, closed: bool = False) -> Piece:
     """A bead chain: small balls on a wire."""
     piece = Piece()
@@ -147,7 +137,7 @@ def balls(path: Floats, gauge: float, closed: bool = False) -> Piece:
 
 CHAINS: dict[str, Callable[..., Piece]] = {
     "cable": cable, "rolo": rolo, "paperclip": paperclip, "figaro": figaro, "curb": curb, "rope": rope, "wheat": wheat,
-    "snake": snake, "herringbone": herringbone, "ball": balls,
+    "snake": snake, "ball": balls,
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ run out of it, as they do in a catalogue.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from chains import CHAINS, cable, graded, pearls, respaced, rondelle
@@ -40,13 +41,13 @@ def loop(radius: float, rng: Rng) -> Floats:
 
 def hairpins(rng: Rng, gap: float, length: float) -> Floats:
     """A chain folded to and fro, running out of the picture on the right."""
-    points = [np.array([[length, 2.0 * gap]])]
+    points = [np.array([[2.2 * length, 2.4 * gap]])]
     for row in range(2):
         y0, left = (1.0 - row) * gap * 1.9, -length * 0.35 + row * length * 0.30
         a = np.linspace(np.pi / 2, 3 * np.pi / 2, 40)
         r = gap * 0.5
         points.append(np.stack([left + r * np.cos(a), y0 + r * np.sin(a)], 1))
-        points.append(np.array([[length * (0.9 if row == 0 else 1.0), y0 - gap * 0.5]]))
+        points.append(np.array([[length * (0.9 if row == 0 else 2.2), y0 - gap * 0.5]]))
         if row == 0:
             b = np.linspace(np.pi / 2, -np.pi / 2, 40)
             points.append(
@@ -72,6 +73,11 @@ def _box(x: float, low: float, high: float) -> Floats:
     return np.array([[-x, low, 0.0], [x, low, 0.0], [-x, high, 0.0], [x, high, 0.0]])
 
 
+def _left_of(path: Floats, x: float) -> Floats:
+    """The stretch of a path that the picture holds when the rest runs out of it on the right."""
+    return np.asarray(path[path[:, 0] < x])
+
+
 def pearl_strand(rng: Rng, gem: str, shape: str) -> Piece:
     piece, colour, size = Piece(), str(rng.choice(PEARL_COLOURS)), rng.uniform(3.0, 4.2)
     kind = rng.random()
@@ -85,7 +91,7 @@ def pearl_strand(rng: Rng, gem: str, shape: str) -> Piece:
             piece.place(pearls(inner, colour, lambda t: size * 0.85, rng), np.eye(3), (0, 0, 0))
         piece.frame = [_box(width * 0.5, -3, depth * 1.02)]
     elif kind < 0.75:
-        radius = rng.uniform(24, 34)
+        radius = rng.uniform(32, 44)
         piece = pearls(loop(radius, rng), colour, lambda t: size * 0.85, rng, closed=True)
         clasp = bezel_set(gem, "round", 2.6, wall=0.6)
         piece.place(clasp, rotation((1, 0, 0), 25.0), _lifted(piece.parts[0][1].vertices.mean(0), 2.6))
@@ -93,30 +99,31 @@ def pearl_strand(rng: Rng, gem: str, shape: str) -> Piece:
     else:
         path = hairpins(rng, 19.0, 44.0)
         piece = pearls(path, colour, lambda t: size, rng)
-        piece.frame = [_box(30, -24, 30)]
+        piece.frame = [_left_of(path, 27.0)]
     return piece
 
 
 def chain(rng: Rng, gem: str, shape: str) -> Piece:
     style = str(rng.choice(list(CHAINS)))
     gauge = rng.uniform(1.2, 2.0)
-    if style in ("snake", "herringbone", "rope"):
+    if style in ("snake", "rope"):
         gauge *= 0.85
     kind = rng.random()
     if kind < 0.4:
-        piece = CHAINS[style](_lifted(hairpins(rng, rng.uniform(13, 17), 40.0), gauge), gauge)
-        piece.frame = [_box(26, -21, 26)]
+        path = hairpins(rng, rng.uniform(13, 17), 40.0)
+        piece = CHAINS[style](_lifted(path, gauge), gauge)
+        piece.frame = [_left_of(path, 23.0)]
     elif kind < 0.7:
         width, depth = rng.uniform(44, 60), rng.uniform(45, 60)
         piece = CHAINS[style](_lifted(drape(width, depth, 1.8), gauge), gauge)
         piece.frame = [_box(width * 0.5, -3, depth)]
     else:
-        piece = CHAINS[style](_lifted(loop(rng.uniform(20, 27), rng), gauge), gauge, closed=True)
+        piece = CHAINS[style](_lifted(loop(rng.uniform(30, 38), rng), gauge), gauge, closed=True)
     return piece
 
 
-def pendant_necklace(rng: Rng, gem: str, shape: str) -> Piece:
-    style = str(rng.choice(list(PENDANTS)))
+def pendant_necklace(rng: Rng, gem: str, shape: str, style: str) -> Piece:
+    """A pendant of a given style on a fine chain."""
     gauge = rng.uniform(0.6, 0.95)
     path = drape(rng.uniform(30, 48), rng.uniform(30, 46), 2.4)
     link = str(
@@ -145,7 +152,7 @@ def _along(path: Floats, pitch: float, closed: bool = False) -> list[tuple[Float
 def station(rng: Rng, gem: str, shape: str) -> Piece:
     """Bezels at intervals on a fine chain."""
     closed = rng.random() < 0.4
-    path = _lifted(loop(rng.uniform(18, 24), rng) if closed else drape(46, 48, 1.8), 1.4)
+    path = _lifted(loop(rng.uniform(25, 32), rng) if closed else drape(46, 48, 1.8), 1.4)
     piece = cable(path, rng.uniform(0.6, 0.8), closed)
     size, second = rng.uniform(1.7, 2.5), gem if rng.random() < 0.5 else "diamond"
     shape = shape if shape in ("round", "oval", "marquise", "pear") else "round"
@@ -194,7 +201,7 @@ def tennis(rng: Rng, gem: str, shape: str) -> Piece:
         turned = frame @ rotation((0, 0, 1), 90.0) if shape == "emerald" else frame
         piece.place(claw_set(gem if i % 2 else second, shape, size), turned, p)
     if not closed:
-        piece.frame = [_box(22, -17, 22) if kind < 0.65 else _box(23, -3, 42)]
+        piece.frame = [_left_of(path, 20.0) if kind < 0.65 else _box(23, -3, 42)]
     return piece
 
 
@@ -212,7 +219,7 @@ def layered(rng: Rng, gem: str, shape: str) -> Piece:
             low = float(hung.points()[:, 1].min())
         elif rng.random() < 0.6:
             for p, frame in _along(path, 11.0):
-                piece.place(bezel_set(gem, "round", 1.4, wall=0.25, depth=0.7), frame, p)
+                piece.place(bezel_set(gem, "round", 1.4, wall=0.25, depth=0.7), frame, _lifted(p, gauge))
     piece.frame = [_box(28, low, 48)]
     return piece
 
@@ -232,14 +239,15 @@ def lariat(rng: Rng, gem: str, shape: str) -> Piece:
         path = np.array([[x * (0.4 + 0.6 * s), start - length * s, gauge] for s in np.linspace(0, 1, 60)])
         piece.place(cable(path, gauge), np.eye(3), (0, 0, 0))
         if rng.random() < 0.4:
-            piece.add("pearl white", sphere(2.4, 40).moved((x, start - length - 2.6, 2.4)))
+            piece.add("pearl white", sphere(2.4, 40).moved((x, start - length - 1.7, 2.4)))
         else:
-            piece.place(claw_set(gem, "pear", 2.9).transformed(turn), np.eye(3), (x, start - length - 3.6, gauge + 0.6))
+            piece.place(claw_set(gem, "pear", 2.9).transformed(turn), np.eye(3), (x, start - length - 2.6, gauge + 0.6))
     piece.frame = [_box(20, -2 * size - fall - 7, 22)]
     return piece
 
 
 NECKLACES: dict[str, Callable[[Rng, str, str], Piece]] = {
-    "pearl strand": pearl_strand, "chain": chain, "pendant": pendant_necklace, "station": station, "beads": beads,
+    "pearl strand": pearl_strand, "chain": chain, "station": station, "beads": beads,
     "tennis": tennis, "layered": layered, "lariat": lariat,
+    **{f"{style} pendant": partial(pendant_necklace, style=style) for style in PENDANTS},
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from mesh import Floats, circle, extruded, rotation, sphere, tube
+from mesh import Floats, circle, extruded, lathe, rotation, sphere, tube
 from piece import Piece
 from settings import bezel_set, cabochon, claw_set, halo, halo_set, loose, stone_size
 
@@ -90,7 +90,10 @@ def disc(rng: Rng, gem: str, shape: str) -> tuple[Piece, float]:
     elif kind < 0.75:
         body.place(halo(gem, _heart(0.5 * radius), 0.55, z=1.1), np.eye(3), (0, -0.03 * radius, 0))
     else:
-        body.place(bezel_set(gem, "round", 2.0, depth=0.8), np.eye(3), (0, 0, 1.1))
+        rise = np.linspace(0, 1, 12)
+        dome = np.stack([(radius - 0.95) * np.sqrt(1 - rise**2), 0.5 + 1.3 * rise], 1)
+        body.add("metal", lathe(np.vstack([[[0.0, 0.4]], dome])))
+        body.place(bezel_set(gem, "round", 2.0, depth=0.8), np.eye(3), (0, 0, 2.3))
     return body, radius
 
 
@@ -172,9 +175,10 @@ def teardrop(rng: Rng, gem: str, shape: str) -> tuple[Piece, float]:
     path = stone_size("pear", size) @ rotation((0, 0, 1), 90.0)[:2, :2].T
     if rng.random() < 0.5:
         body.add("metal", tube(np.column_stack([path, 0 * path[:, 0]]), 0.75, closed=True, n=16))
-        body.place(
-            claw_set(gem, "pear", 0.42 * size).transformed(rotation((0, 0, 1), 90.0)), np.eye(3), (0, -0.1 * size, 0.2)
-        )
+        swing = claw_set(gem, "pear", 0.42 * size).transformed(rotation((0, 0, 1), 90.0))
+        body.place(swing, np.eye(3), (0, -0.1 * size, 0.2))
+        hook = np.stack([np.zeros(12), np.linspace(0.36, 1.12, 12) * size, np.full(12, 0.2)], 1)
+        body.add("metal", tube(hook, 0.24, closed=False, n=8))
     else:
         body.place(halo("diamond", path, 0.75), np.eye(3), (0, 0, 0))
         body.place(

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_DIR = ROOT / "jewelenh" / "sample"
 TRAINING_DIR = ROOT / "data" / "renders_hr"
 SEED = 2025
-DEVELOPMENT = "1"  # raise when camera_room.develop or trace changes the picture of an unchanged scene
+DEVELOPMENT = "2"  # raise when camera_room.develop or trace changes the picture of an unchanged scene
 PHOTO_PX, LARGE_PX, HR_PX, CROP_PX = 262, 786, 1048, 384
 PHOTO_QUALITY, LARGE_QUALITY = 95, 92
 N_TRAIN, N_HELDOUT = 64, 8  # of each kind
@@ -179,21 +179,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("what", choices=["photos", "large", "training"])
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument(
-        "--spp", type=int, default=None, help="samples per film pixel (photos 60, large 240, training 120)"
+        "--spp", type=int, default=None, help="samples per film pixel (photos 12, large 36, training 30)"
     )
     parser.add_argument("--n", type=int, default=48, help="photos of each kind")
     parser.add_argument("--names", nargs="*", default=[], help="which photos to make large")
-    parser.add_argument("--kinds", nargs="*", default=["ring", "necklace"], help="training: which kinds")
+    parser.add_argument("--kinds", nargs="*", default=["ring", "necklace"], help="make only these kinds now")
     args = parser.parse_args(arguments)
     if args.what == "photos":
-        spp = args.spp or 48
-        make(photo_shots(args.seed, args.n, spp), Ledger(ROOT / "data" / "renders_hr" / "photos.json"))
+        spp = args.spp or 12
+        shots = (shot for shot in photo_shots(args.seed, args.n, spp) if shot.scene.words["kind"] in args.kinds)
+        make(shots, Ledger(ROOT / "data" / "renders_hr" / "photos.json"))
         write_manifest(args.seed, args.n, spp, "python experiments/sample_photos/render.py photos")
     elif args.what == "large":
-        make(large_shots(args.seed, args.n, args.names, args.spp or 200), Ledger(TRAINING_DIR / "large.json"))
+        make(large_shots(args.seed, args.n, args.names, args.spp or 36), Ledger(TRAINING_DIR / "large.json"))
     else:
         for kind in args.kinds:
-            shots = training_shots(args.seed, args.spp or 72, (kind,))
+            shots = training_shots(args.seed, args.spp or 30, (kind,))
             make(shots, Ledger(TRAINING_DIR / f"{kind}s.json"))
 
 

@@ -27,15 +27,11 @@ RING_ODDS = {
     "bypass": 3, "bezel": 3, "split shank": 3, "cluster": 3, "heart": 2,
 }  # fmt: skip
 NECKLACE_ODDS = {
-    "pearl strand": 5,
-    "chain": 8,
-    "pendant": 16,
-    "station": 4,
-    "beads": 4,
-    "tennis": 3,
-    "layered": 4,
-    "lariat": 3,
-}
+    "pearl strand": 5, "chain": 8, "station": 4, "beads": 4, "tennis": 3, "layered": 4, "lariat": 3,
+    "solitaire pendant": 3, "halo pendant": 3, "heart pendant": 2.5, "disc pendant": 1.5, "cross pendant": 1,
+    "pearl drop pendant": 1.5, "flower pendant": 1.5, "bar pendant": 1, "moon pendant": 1, "teardrop pendant": 1.5,
+    "eye pendant": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
-def _weighted(rng: np.random.Generator, odds: dict[str, int] | dict[str, float]) -> str:
+def _weighted(rng: np.random.Generator, odds: dict[str, float]) -> str:
     weights = np.array(list(odds.values()), float)
     return str(rng.choice(list(odds), p=weights / weights.sum()))
 
@@ -147,7 +143,7 @@ def draw_scene(seed: int, stream: str, kind: str, number: int, style: str) -> Sc
             float(rng.choice([0, 16, 11, 8])),
             float(rng.uniform(0.86, 1.0)),
         )
-        boxes = from_above(boxes, rng) if elevation > 56 else boxes
+        boxes = from_above(boxes, elevation, rng)
         zenith, horizon = 0.6 * zenith, 0.6 * horizon  # thin wires need darker surroundings than bands do
     names = {"metal": metal, "metal2": metal2}
     piece = Piece([(names.get(material, material), mesh) for material, mesh in piece.parts], piece.frame)

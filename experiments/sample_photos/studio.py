@@ -141,13 +141,17 @@ def lighting(rng: Rng) -> tuple[str, float, float, list[Softbox]]:
     return name, 0.42, 0.22, [*strips, top, *flags, front, behind]
 
 
-def from_above(boxes: list[Softbox], rng: Rng) -> list[Softbox]:
-    """The same set-up for a camera that looks down: lights go to the sides and a grey card hangs overhead.
+def from_above(boxes: list[Softbox], elevation_deg: float, rng: Rng) -> list[Softbox]:
+    """The same set-up for a camera that looks down: lights go to the sides and a grey card hangs where
+    flat tops mirror it to the camera.
 
     Otherwise the tops of all links mirror the overhead box and white metal vanishes on a white floor.
     """
     lowered = [replace(box, elevation_deg=min(box.elevation_deg, float(rng.uniform(38, 46)))) for box in boxes]
-    return [*lowered, Softbox(180.0, 84.0, 32.0, 32.0, float(rng.uniform(0.2, 0.4)), 0.6)]
+    return [
+        *lowered,
+        Softbox(180.0, float(np.clip(elevation_deg, 48, 84)), 32.0, 30.0, float(rng.uniform(0.2, 0.4)), 0.6),
+    ]
 
 
 def _directions() -> Floats:
