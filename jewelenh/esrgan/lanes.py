@@ -13,6 +13,7 @@ network and download on three streams with pinned memory, so that they overlap.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -82,16 +83,25 @@ class Forwards:
         self.network, self.device, self.precision = network, device, precision
         self.strength, self.compiles = strength, compiles
         self._made: dict[str, Forward] = {}
+        self._guard = threading.Lock()
 
     def at(self, precision: Precision) -> Forward:
-        """Return the forward pass in `precision`, in channels_last memory."""
-        if precision not in self._made:
-            dtype = DTYPES[precision]
-            module = self.network.module if precision == self.precision else _copy(self.network.module)
-            module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            run = torch.compile(module) if self.compiles else module
-            self._made[precision] = Forward(run, self.network.scale, dtype, self.strength)
-        return self._made[precision]
+        """Return the forward pass in `precision`, in channels_last memory.
+
+        Made under a lock: `Module.to` swaps the storage of weights in place, and a thread that computes with them
+        meanwhile reads freed memory (seen as NaN in the first photos).
+        """
+        with self._guard:
+            if precision not in self._made:
+                self._made[precision] = self._make(precision)
+            return self._made[precision]
+
+    def _make(self, precision: Precision) -> Forward:
+        dtype = DTYPES[precision]
+        module = self.network.module if precision == self.precision else _copy(self.network.module)
+        module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        run = torch.compile(module) if self.compiles else module
+        return Forward(run, self.network.scale, dtype, self.strength)
 
 
 def _copy(module: nn.Module) -> nn.Module:
@@ -105,11 +115,14 @@ class CpuLane:
 
     takes_batches = False
 
-    def __init__(self, forward: Callable[[np.dtype[np.unsignedinteger]], Forward], n_threads: int, depth: int) -> None:
-        self.forward, self.depth = forward, depth
+    def __init__(
+        self, forward: Callable[[np.dtype[np.unsignedinteger]], Forward], n_threads: int, n_at_once: int
+    ) -> None:
+        self.forward = forward
+        self.depth = 2 * n_at_once  # as many wait: results are taken in order, and no core stands still for a slow one
         self._n_threads = n_threads
-        each = max(1, n_threads // depth)
-        self._pool = ThreadPoolExecutor(depth, "enhance", initializer=torch.set_num_threads, initargs=(each,))
+        each = max(1, n_threads // n_at_once)
+        self._pool = ThreadPoolExecutor(n_at_once, "enhance", initializer=torch.set_num_threads, initargs=(each,))
 
     def submit(self, batch: Sequence[Pixels], length: int) -> Pending:
         """Queue a batch."""
