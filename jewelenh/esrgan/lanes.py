@@ -13,6 +13,7 @@ network and download on three streams with pinned memory, so that they overlap.
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,16 +99,10 @@ class Forwards:
 
     def _make(self, precision: Precision) -> Forward:
         dtype = DTYPES[precision]
-        module = self.network.module if precision == self.precision else _copy(self.network.module)
+        module = copy.deepcopy(self.network.module)  # the weights as they were read stay for the next precision
         module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         run = torch.compile(module) if self.compiles else module
         return Forward(run, self.network.scale, dtype, self.strength)
-
-
-def _copy(module: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(module).float()
 
 
 class CpuLane:

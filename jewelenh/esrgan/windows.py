@@ -194,7 +194,7 @@ class Windows:
             torch.cuda.empty_cache()
         if self.lane.depth > 1:
             self.lane.depth //= 2
-            log.warning("out of memory: %d batches at a time from here on", self.lane.depth)
+            log.warning("out of memory: %d batches under way from here on", self.lane.depth)
             return self._now(windows, length)
         return self._smaller(windows, length)
 
