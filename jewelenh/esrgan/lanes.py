@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from jewelenh.esrgan.network import Network
@@ -71,7 +71,7 @@ class Forward:
         if self.strength < 1:
             # Both libraries' bicubic: Keys' kernel with a = -0.75; it reaches 2 px, which every tile margin covers.
             bicubic = functional.interpolate(unit, scale_factor=self.scale, mode="bicubic")
-            large = torch.lerp(bicubic, large.float(), self.strength)
+            large = torch.lerp(bicubic.clamp(0, 1), large.float().clamp(0, 1), self.strength)
         return from_unit(large.permute(0, 2, 3, 1), batch.dtype).contiguous(), is_finite
 
 

@@ -78,11 +78,14 @@ class OfficialUpscaler(Upscaler):
             raise ImageError(
                 "The official engine takes this dark 16-bit photo for 8 bits.", fix="enhancer.engine=batched"
             )
-        large = self._run(np.ascontiguousarray(photo.pixels[..., ::-1]))[..., ::-1]
-        alpha = None if photo.alpha is None else self._run(np.repeat(photo.alpha[..., None], 3, axis=2))[..., 0]
+        before = _as_opencv_reads(photo)
+        large = self._run(before)
         if self.enhancer.strength < 1:
-            large = self._blended(photo.pixels, large)
-        return photo.with_pixels(np.ascontiguousarray(large), None if alpha is None else np.ascontiguousarray(alpha))
+            large = self._blended(before, large)
+        if large.ndim == 2:
+            return photo.with_pixels(np.repeat(large[..., None], 3, axis=2))
+        alpha = np.ascontiguousarray(large[..., 3]) if large.shape[2] == 4 else None
+        return photo.with_pixels(np.ascontiguousarray(large[..., 2::-1]), alpha)
 
     def upscale_many(self, photos: Iterable[tuple[K, Photo]]) -> Iterator[tuple[K, Photo | ImageError]]:
         """Enlarge photos one after the other."""
@@ -113,6 +116,13 @@ class OfficialUpscaler(Upscaler):
         if wanted == "bf16":
             raise ConfigError("enhancer.engine=official knows no bf16.", fix="enhancer.precision=fp32 or fp16")
         return "fp16" if wanted == "fp16" else "fp32"
+
+
+def _as_opencv_reads(photo: Photo) -> Pixels:
+    """Return the photo as grey, BGR or BGRA, which the engine tells apart by its shape."""
+    if photo.alpha is not None:
+        return np.dstack([photo.pixels[..., ::-1], photo.alpha])
+    return np.ascontiguousarray(photo.pixels[..., 0] if photo.is_grey else photo.pixels[..., ::-1])
 
 
 class _Watched(nn.Module):

@@ -18,6 +18,9 @@ class Slow(nn.Module):
         self.n_conversions = 0
         self.asked = threading.Barrier(2)
 
+    def __deepcopy__(self, memo):
+        return self
+
     def to(self, *args, **kwargs):
         self.n_conversions += 1
         with pytest.raises(threading.BrokenBarrierError):
@@ -39,3 +42,13 @@ def test_two_threads_that_ask_at_once_get_one_conversion():
         first, second = pool.map(lambda _: forwards.at("fp32"), range(2))
     assert first is second
     assert module.n_conversions == 1
+
+
+def test_every_precision_is_made_from_the_weights_as_they_were_read():
+    torch.manual_seed(0)
+    module = nn.Conv2d(3, 3, 3)
+    expected = module.weight.detach().clone()
+    forwards = Forwards(Holder(module), torch.device("cpu"), "bf16", 1.0, compiles=False)  # type: ignore[arg-type]
+    forwards.at("bf16")
+    assert torch.equal(forwards.at("fp32").network.weight, expected)
+    assert module.weight.dtype == torch.float32

@@ -174,8 +174,7 @@ def test_strength_goes_from_bicubic_to_the_network(enhancer):
     bicubic = cv2.resize(photo.pixels, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     assert levels_apart(at[0.0], bicubic) <= 1
     middle = ((at[0.0].astype(int) + at[1.0]) / 2).round().astype(np.uint8)
-    inside = (at[1.0] > 0) & (at[1.0] < 255) & (at[0.0] > 0) & (at[0.0] < 255)  # where nothing was clipped
-    assert levels_apart(at[0.5][inside], middle[inside]) <= 1
+    assert levels_apart(at[0.5], middle) <= 1
 
 
 def test_a_strength_below_one_is_tiled_exactly_too(enhancer):
@@ -195,6 +194,9 @@ class Greedy(nn.Module):
         super().__init__()
         self.network, self.limit, self.error = network, limit, error
         self.passes: list[tuple[int, ...]] = []
+
+    def __deepcopy__(self, memo: object) -> Greedy:
+        return self
 
     def forward(self, unit: Tensor) -> Tensor:
         if unit.shape[0] * unit.shape[2] * unit.shape[3] > self.limit:
