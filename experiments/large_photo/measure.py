@@ -26,7 +26,7 @@ def drawn_photo(width: int, height: int) -> np.ndarray:
     draw = np.random.default_rng(0)
     for _ in range(60):
         centre = (int(draw.integers(0, width)), int(draw.integers(0, height)))
-        axes = (int(draw.integers(50, width // 8)), int(draw.integers(50, height // 8)))
+        axes = (int(draw.integers(width // 100, width // 8)), int(draw.integers(height // 80, height // 8)))
         cv2.ellipse(photo, centre, axes, float(draw.uniform(0, 180)), 0, 360, (60, 160, 212), 24, cv2.LINE_AA)
     photo += draw.normal(0, 3, (height, width, 1)).astype(np.float32)
     return photo.clip(0, 255).astype(np.uint8)
