@@ -232,12 +232,12 @@ class ResumableLoader(DataLoader[Batch]):
 def auto_workers(cache: Cache, n_cpus: int) -> int:
     """Return how many processes should make batches on `n_cpus`.
 
-    From the device's memory none: a batch is a few numbers. From RAM none on few cores: gathering costs less than
-    sending a batch between processes; on many, some to hide it. From files half of the cores, where 8 are enough.
+    From the device's memory none: a batch is a few numbers. Else none on few cores, where sending a batch between
+    processes takes longer than making it (experiments/bench/pairs.py); on many, some to hide it, more for files.
     """
     if cache == "device":
         return 0
-    return min(4, n_cpus // 4) if cache == "ram" else max(1, min(8, n_cpus // 2))
+    return min(4 if cache == "ram" else 8, n_cpus // 4)
 
 
 def as_it_is(batch: Batch) -> Batch:

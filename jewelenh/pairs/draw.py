@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +12,16 @@ from jewelenh.pairs.npy import Array
 from jewelenh.seeds import seed_for
 
 _TURNED_BY_OPENCV = (np.dtype(np.uint8), np.dtype(np.float32))
-_ROTATE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 3: cv2.ROTATE_90_CLOCKWISE}
+_TURN: dict[int, Callable[[Array, Array], object]] = {
+    1: lambda plane, out: cv2.rotate(plane, cv2.ROTATE_90_COUNTERCLOCKWISE, dst=out),
+    2: lambda plane, out: cv2.flip(plane, -1, dst=out),
+    3: lambda plane, out: cv2.rotate(plane, cv2.ROTATE_90_CLOCKWISE, dst=out),
+    4: lambda plane, out: cv2.flip(plane, 1, dst=out),
+    5: lambda plane, out: cv2.transpose(plane, dst=out),
+    6: lambda plane, out: cv2.flip(plane, 0, dst=out),
+    7: lambda plane, out: cv2.transpose(cv2.flip(plane, -1), dst=out),
+}
+"""What `turned` does to one plane, for each of its turns but the first."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +47,13 @@ class Cut:
         return (self.height, self.width) if self.n_quarter_turns % 2 == 0 else (self.width, self.height)
 
     def copy(self, image: Array, into: Array) -> None:
-        """Copy the cut of (3, H, W) into (3, h, w); quarter turns by OpenCV, ten times as fast as strided copies."""
-        if self.n_quarter_turns % 2 == 0 or image.dtype not in _TURNED_BY_OPENCV:
-            into[...] = self.of(image)
-            return
+        """Copy the cut of (3, H, W) into (3, h, w); turns by OpenCV, up to ten times as fast as strided copies."""
         part = image[..., self.top : self.top + self.height, self.left : self.left + self.width]
+        if self.dihedral == 0 or image.dtype not in _TURNED_BY_OPENCV:
+            into[...] = turned(part, self.dihedral)
+            return
         for plane, out in zip(part, into, strict=True):
-            source = cv2.flip(plane, 1) if self.is_mirrored else plane
-            cv2.rotate(source, _ROTATE[self.n_quarter_turns], dst=out)
+            _TURN[self.dihedral](plane, out)
 
     def of(self, image: Array) -> Array:
         """Return the cut of (..., H, W) as a view."""

@@ -33,7 +33,7 @@ class Store:
     def image(self, path: str) -> Array:
         """Return one image, (3, H, W), without copying it."""
         shape, offset = self.shapes[path], self.offsets[path]
-        return self.flat[offset : offset + int(np.prod(shape))].reshape(shape)
+        return self.flat[offset : offset + shape[0] * shape[1] * shape[2]].reshape(shape)
 
     @property
     def n_bytes(self) -> int:

@@ -112,7 +112,7 @@ def test_impossible_settings_stop_at_once(options, message):
 
 
 @pytest.mark.parametrize(
-    ("cache", "cpus", "expected"), [("none", 2, 1), ("none", 64, 8), ("ram", 2, 0), ("ram", 64, 4), ("device", 64, 0)]
+    ("cache", "cpus", "expected"), [("none", 2, 0), ("none", 64, 8), ("ram", 2, 0), ("ram", 64, 4), ("device", 64, 0)]
 )
 def test_sensible_workers(cache, cpus, expected):
     assert auto_workers(cache, cpus) == expected

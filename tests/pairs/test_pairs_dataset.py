@@ -67,6 +67,16 @@ def test_the_eight_turns_are_different_and_known():
     assert turned(image, 4).tolist() == [[2, 1], [4, 3]]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32])
+@pytest.mark.parametrize("dihedral", range(8))
+def test_every_way_to_copy_a_cut_turns_alike(dihedral, dtype):
+    image = np.random.default_rng(0).integers(0, 256, (3, 20, 30)).astype(dtype)
+    cut = Cut(3, 5, 12, 12, dihedral >= 4, dihedral % 4)
+    into = np.zeros((3, 12, 12), dtype)
+    cut.copy(image, into)
+    assert np.array_equal(into, turned(image[:, 3:15, 5:17], dihedral))
+
+
 def test_without_augmentation_nothing_is_turned():
     assert all(draw((20, 20), 8, False, (1, 0, str(i))).dihedral == 0 for i in range(50))
 
