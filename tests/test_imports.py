@@ -98,7 +98,7 @@ print("CODE", code, "HEAVY", sorted(heavy))
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize(
     ("argument", "code", "word"),
-    [("--help", 0, "Groups"), ("seeed=1", 2, "Did you mean seed?"), ("source=foldr", 2, "Could not")],
+    [("--help", 0, "Groups"), ("seeed=1", 2, "Did you mean seed?"), ("+experiment=foldr", 2, "")],
 )
 def test_help_and_errors_answer_without_heavy_imports(job, argument, code, word, tmp_path):
     probe = PROBE.format(argv=["jewelenh", argument], job=job)
