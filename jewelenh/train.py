@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ class Recipe:
 @job("train")
 def main(cfg: DictConfig) -> float:
     """Run `python -m jewelenh.train`; return the recipe's score: for `refinement` the mean gain in PSNR in dB."""
+    # Before torch: threads that wait in sleep cost other programs nothing (0.16 against 0.69 s of processor time a step
+    # of experiment=compact on two cores that others used too).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import pytorch_lightning as pl
     import torch
     from hydra.utils import instantiate
@@ -65,7 +69,6 @@ def main(cfg: DictConfig) -> float:
 
 def _quieten() -> None:
     """Leave out what Lightning and W&B say about themselves; their warnings about the run stay."""
-    import os
     import warnings
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

@@ -24,7 +24,6 @@ LAYERS = [
 LIGHTNING = {
     "pairs/datamodule.py",
     "refinement/module.py",
-    "refinement/adversarial.py",
     "refinement/callbacks.py",
     "esrgan/module.py",
     "esrgan/training.py",
