@@ -14,9 +14,10 @@ from tests_drawn import chain_overrides
 from jewelenh.pairs.contract import read_pairs
 
 
-def train(run_job, photos, tiny_weights, *overrides):
+def train(run_job, photos, tiny_weights, *overrides, flags=()):
     return run_job(
         "train",
+        *flags,
         "+experiment=mild",
         *chain_overrides(photos, tiny_weights),
         "data.crop=32",
@@ -89,9 +90,8 @@ def test_train_evaluate_predict(run_job, photos, tiny_weights, tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_makes_one_run_each(run_job, photos, tiny_weights, tmp_path):
-    outcome = train(
-        run_job, photos, tiny_weights, "-m", "data.crops_per_photo=1", "trainer.max_epochs=1", "logger=csv", "seed=1,2"
-    )
+    small = ["data.crops_per_photo=1", "trainer.max_epochs=1", "logger=csv", "seed=1,2"]
+    outcome = train(run_job, photos, tiny_weights, *small, flags=["-m"])
     assert outcome.code == 0, outcome.err
     runs = sorted((tmp_path / "outputs" / "train-sweeps").glob("*/*/metrics.json"))
     assert [run.parent.name for run in runs] == ["0", "1"]

@@ -14,7 +14,7 @@ from jewelenh.restorer import Restorer
 @pytest.fixture
 def restorer(tiny_weights, monkeypatch) -> Restorer:
     torch.manual_seed(1)
-    network = RefinementCNN(4, residual_scale=0.5, skip_connections=True)
+    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
     restorer = Restorer(network, Enhancer(name="tiny", weights=tiny_weights, precision="fp32"))
     restorer.dtype = torch.float32
     return restorer
@@ -44,10 +44,10 @@ def test_a_smaller_overlap_would_show(restorer, monkeypatch):
 
 
 def test_strength_blends_from_input_to_refined(restorer):
-    photo = drawn(32, 32)
+    photo = drawn(32, 32) // 4 + 96  # far enough from 0 and 255 that nothing is clamped
     full, half = restorer.refine(photo).astype(int), restorer.refine(photo, 0.5).astype(int)
     assert np.array_equal(restorer.refine(photo, 0.0), photo)
-    assert np.abs(half - (photo.astype(int) + full) / 2).max() <= 1.5  # rounding, and the clamp of the full picture
+    assert np.abs(half - (photo.astype(int) + full) / 2).max() <= 1.0  # two roundings
 
 
 def test_restore_keeps_depth_alpha_and_extras(restorer):
