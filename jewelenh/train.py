@@ -8,30 +8,16 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from jewelenh.job import job, plain, run_dir
-
-if TYPE_CHECKING:
-    import pytorch_lightning as pl
+from jewelenh.recipe import Recipe
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a kind of training brings to the common run."""
-
-    module: pl.LightningModule
-    data: pl.LightningDataModule
-    conclude: Callable[[Path, Path], dict[str, float]]
-    """(best checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its own ending."""
 
 
 @job("train")

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"atomic", "manifest", "hardware", "images", "progress", "stage"},
+    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "stage"},
     {"sources", "degradation", "esrgan", "pairs"},
     {"evaluation"},
     {"refinement"},

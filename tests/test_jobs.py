@@ -118,6 +118,12 @@ def test_resume_goes_on_where_the_last_checkpoint_is(run_job, photos, tiny_weigh
         assert torch.allclose(resumed["state_dict"][name], value, atol=1e-6), name
 
 
+def test_photos_too_small_for_the_pairs_are_said(run_job, photos, tiny_weights):
+    outcome = run_job("pair", *chain_overrides(photos, tiny_weights), "pairs.size=256")
+    assert outcome.code == 1
+    assert "12 of 12 failed" in outcome.err and "smaller than the pairs" in outcome.err
+
+
 def test_one_broken_photo_among_good_ones(run_job, photos, tiny_weights, tmp_path):
     (photos / "broken.jpg").write_bytes(b"no picture")
     overrides = chain_overrides(photos, tiny_weights)

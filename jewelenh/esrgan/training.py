@@ -21,7 +21,7 @@ from jewelenh.esrgan.scoring import table, write_report
 from jewelenh.esrgan.start import export, start_network
 from jewelenh.esrgan.training_data import PatchDataModule
 from jewelenh.esrgan.training_settings import PatchData, StartNetwork
-from jewelenh.train import Recipe
+from jewelenh.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jewelenh.atomic import write_atomically
 from jewelenh.config import Pairs
+from jewelenh.errors import PairsError
 from jewelenh.images import Pixels, read_photo, resize, signed_array, to_uint8
 from jewelenh.manifest import StoredFile, sha256_of
 from jewelenh.pairs.links import Links
@@ -16,10 +17,21 @@ from jewelenh.pairs.npy import npy_bytes
 
 
 def fit(pixels: Pixels, pairs: Pairs) -> Pixels:
-    """Bring (H, W, 3) pixels to (size, size, 3) by the contract's geometry: short side to size, then centre crop."""
+    """Bring (H, W, 3) pixels to (size, size, 3) by the contract's geometry: short side to size, then centre crop.
+
+    Raises:
+        PairsError: the photo is smaller than that; enlarging it would teach the network what no enhancer made.
+    """
     if pairs.size is None:
         return pixels
     height, width = pixels.shape[:2]
+    if min(height, width) < pairs.size:
+        raise PairsError(
+            "The enhanced photo is smaller than the pairs.",
+            expected=f"at least {pairs.size} pixels a side",
+            found=f"{width}x{height}",
+            fix=f"pairs.size={min(height, width)}, larger photos, or an enhancer of a larger scale",
+        )
     scale = pairs.size / min(height, width)
     tall, wide = max(pairs.size, round(height * scale)), max(pairs.size, round(width * scale))
     resized = resize(pixels, tall, wide, pairs.resample)

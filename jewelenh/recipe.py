@@ -1,0 +1,21 @@
+"""What a kind of training brings to the common run of `jewelenh.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A module, its data, and how the run ends."""
+
+    module: pl.LightningModule
+    data: pl.LightningDataModule
+    conclude: Callable[[Path, Path], dict[str, float]]
+    """(best checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its own ending."""
