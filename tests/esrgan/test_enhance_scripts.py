@@ -19,11 +19,6 @@ def test_the_large_photo_script_on_a_small_one(compact_file):
     assert "peak memory" in ended.stdout
 
 
-@pytest.mark.parametrize("script", ["esrgan_gpu/measure.py", "bench/enhance.py"])
-def test_the_scripts_compile(script):
-    compile((EXPERIMENTS / script).read_text(), script, "exec")
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the script measures for real where it can")
 def test_the_gpu_script_says_what_is_missing():
     command = [sys.executable, EXPERIMENTS / "esrgan_gpu" / "measure.py"]
