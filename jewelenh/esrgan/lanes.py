@@ -90,7 +90,7 @@ class Forwards:
         """Return the forward pass in `precision`, in channels_last memory.
 
         Made under a lock: `Module.to` swaps the storage of weights in place, and a thread that computes with them
-        meanwhile reads freed memory (seen as NaN in the first photos).
+        meanwhile may read freed memory (the likely cause of NaN that was seen once).
         """
         with self._guard:
             if precision not in self._made:
