@@ -8,7 +8,9 @@ JewelenhError
 │   └── ItemsFailedError    the stage ended, some of its items did not
 ├── WeightsError       a weight file: missing, wrong hash, unsafe, not a super-resolution network
 ├── PairsError         paired tensors that break the pair contract
-└── CheckpointError    a checkpoint that is none, or belongs to something else
+├── CheckpointError    a checkpoint that is none, or belongs to something else
+├── TrainingError      a loss that is no number, memory that ran out
+└── StoppedError       a run that was asked to stop, and has saved where it is
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ class JewelenhError(Exception):
 
     Only the parts that are given are shown, one a line, after the first line.
     """
+
+    exit_code = 1
+    """Of the job that ends with it."""
 
     def __init__(
         self,
@@ -45,6 +50,8 @@ def _rebuild(kind: type[JewelenhError], what: str, parts: dict[str, object]) -> 
 
 class ConfigError(JewelenhError):
     """A key that does not exist, a value of the wrong type or outside its range."""
+
+    exit_code = 2
 
 
 class SourceError(JewelenhError):
@@ -73,3 +80,17 @@ class PairsError(JewelenhError):
 
 class CheckpointError(JewelenhError):
     """A checkpoint cannot be read, or was made for something else."""
+
+
+class TrainingError(JewelenhError):
+    """Training cannot go on as it is set."""
+
+
+class StoppedError(JewelenhError):
+    """A signal asked the run to stop; it has saved where it is."""
+
+    exit_code = 143
+
+    def __init__(self, what: str, *, exit_code: int = 143, **parts: object) -> None:
+        super().__init__(what, **parts)
+        self.exit_code = exit_code

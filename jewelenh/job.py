@@ -3,7 +3,7 @@
     @job("degrade")                      # composes conf/degrade.yaml
     def main(cfg: DictConfig) -> None:   # heavy imports belong inside
 
-Exit codes: 0 done, 1 failed, 2 the command line or configuration cannot be used, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 the command line or configuration cannot be used, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jewelenh.errors import ConfigError, JewelenhError
+from jewelenh.errors import JewelenhError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
             except KeyboardInterrupt:
                 _end("Interrupted; what is finished is kept, the same command goes on from there.", 130)
             except JewelenhError as error:
-                sys.exit(2 if isinstance(error, ConfigError) else 1)
+                sys.exit(error.exit_code)
             except OSError as error:
                 if getattr(error, SAID, False):
                     sys.exit(1)
