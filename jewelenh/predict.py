@@ -16,9 +16,10 @@ def main(cfg: DictConfig) -> None:
     from jewelenh.config import Enhancer, parse
     from jewelenh.errors import ConfigError
     from jewelenh.manifest import sha256_of
-    from jewelenh.prediction import Output, predict
+    from jewelenh.prediction import predict
     from jewelenh.refinement.runs import find_checkpoint
     from jewelenh.restorer import Restorer
+    from jewelenh.results import Output
 
     values = plain(cfg)
     for key in ("input", "output"):
@@ -26,6 +27,8 @@ def main(cfg: DictConfig) -> None:
             raise ConfigError(
                 f"{key} is needed.", fix=f"{key}=<photo or folder>" if key == "input" else f"{key}=<folder>"
             )
+    if values["on_error"] not in {"stop", "skip"}:
+        raise ConfigError("on_error cannot be used.", expected="stop or skip", found=values["on_error"])
     settings = parse(Output, {field.name: values[field.name] for field in fields(Output)}, "predict")
     checkpoint = find_checkpoint(values["checkpoint"], Path(values["paths"]["output_dir"]))
     enhancer = None if values.get("enhancer") is None else parse(Enhancer, values["enhancer"], "enhancer")
@@ -35,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     )
     identity = f"{sha256_of(checkpoint.read_bytes())} {sorted(restorer.upscaler.identity.items())}"
     input, output = Path(values["input"]).expanduser(), Path(values["output"]).expanduser()
-    predict(restorer, identity, input, output, settings, values["extensions"])
+    predict(restorer, identity, input, output, settings, values["extensions"], values["on_error"])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ LAYERS = [
     {"evaluation"},
     {"refinement"},
     {"restorer"},
+    {"results"},
     {"chain", "prediction"},
     {"job", "hints", *JOBS},
 ]

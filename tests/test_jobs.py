@@ -179,20 +179,14 @@ def test_a_checkpoint_of_another_network_is_said(run_job, tmp_path):
 def test_predicting_into_the_input_folder_is_refused(run_job, photos, tiny_weights, tmp_path):
     from jewelenh.config import Enhancer
     from jewelenh.errors import ConfigError
-    from jewelenh.prediction import Output, predict
+    from jewelenh.prediction import predict
     from jewelenh.refinement.networks import RefinementCNN
     from jewelenh.restorer import Restorer
+    from jewelenh.results import Output
 
     restorer = Restorer(RefinementCNN(4), Enhancer(name="tiny", weights=tiny_weights))
     with pytest.raises(ConfigError, match="lies inside it"):
         predict(restorer, "id", photos, photos / "out", Output(), [".png"])
-
-
-@pytest.mark.parametrize(("name", "expected"), [("a.jpg", "a.jpg"), ("a.tif", "a.tif.png"), ("d/a.WEBP", "d/a.WEBP")])
-def test_results_are_named_after_their_originals(name, expected):
-    from jewelenh.prediction import Output, _output_name
-
-    assert _output_name(name, Output()) == expected
 
 
 def test_jobs_run_as_modules_and_from_any_directory(tmp_path):

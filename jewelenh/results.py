@@ -1,0 +1,101 @@
+"""How restored photos become files: names, what each format can hold, bytes. Predict and the demo share it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import cv2
+from pydantic import Field
+
+from jewelenh.config import Probability
+from jewelenh.errors import ImageError
+from jewelenh.images import Photo, encode
+from jewelenh.restorer import rescale
+
+if TYPE_CHECKING:
+    from jewelenh.restorer import Restorer
+
+WRITABLE = (".jpg", ".jpeg", ".png", ".webp")
+LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+"""What libjpeg (JPEG_MAX_DIMENSION) and libwebp (WEBP_MAX_DIMENSION) write; PNG has room for all photos."""
+ENHANCED = "_enhanced"
+"""Ends the name of the enhancer's own picture."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """How restored photos are written."""
+
+    format: Literal["same", "png", "jpg", "webp"] = "same"
+    """`same` keeps the ending of the original where it can be written, else PNG."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Of JPEG and WebP."""
+    scale: Annotated[float, Field(gt=0, le=16)] | None = None
+    """Sides relative to the original's: 1 brings it back to its size; null keeps the enhancer's resolution."""
+    strength: Probability = 1.0
+    """From the enhancer's picture alone (0) to the refined one (1)."""
+    stages: bool = False
+    """Also write the enhancer's picture, as <name>_enhanced."""
+
+
+def result_name(stem: str, output: Output) -> str:
+    """Return the file a photo's result goes to, relative like `stem`.
+
+    An ending that changes is added, so that the results of a.jpg and a.tif never meet.
+    """
+    suffix = Path(stem).suffix.lower()
+    if output.format == "same":
+        return stem if suffix in WRITABLE else f"{stem}.png"
+    fits = suffix == f".{output.format}" or {suffix, output.format} == {".jpeg", "jpg"}
+    return stem if fits else f"{stem}.{output.format}"
+
+
+def names_of(stem: str, output: Output) -> list[str]:
+    """Return every file that a photo's result takes: the restored photo and, with `stages`, the enhancer's picture."""
+    name = result_name(stem, output)
+    path = Path(name)
+    return [name, path.with_stem(path.stem + ENHANCED).as_posix()] if output.stages else [name]
+
+
+def check_fits(photo: Photo, name: str, output: Output, factor: int) -> None:
+    """Refuse, before any work, a photo whose result its format cannot hold; `factor` is the enhancer's.
+
+    Raises:
+        ImageError: naming the format's limit and what would fit.
+    """
+    suffix = Path(name).suffix.lower()
+    longest = LONGEST_SIDE_PX.get(suffix)
+    scale = factor if output.scale is None else output.scale
+    height, width = (round(side * scale) for side in photo.size)
+    if longest is not None and max(height, width) > longest:
+        raise ImageError(
+            f"The result is too large for {suffix}.",
+            where=name,
+            expected=f"at most {longest} pixels a side",
+            found=f"{width}x{height}",
+            fix=f"format=png, or scale={math.floor(longest / max(photo.size) * 1000) / 1000:g} or less",
+        )
+
+
+def restored_file(restorer: Restorer, photo: Photo, enhanced: Photo, name: str, output: Output) -> bytes:
+    """Return the restored photo as the bytes of file `name`; `enhanced` is the enhancer's picture of `photo`.
+
+    Raises:
+        ImageError: the photo cannot be encoded so.
+    """
+    return _encoded(restorer.finish(photo, enhanced, output.strength, output.scale), name, output)
+
+
+def enhanced_file(photo: Photo, enhanced: Photo, name: str, output: Output) -> bytes:
+    """Return the enhancer's own picture as the bytes of file `name`, at the size of the restored photo."""
+    return _encoded(enhanced if output.scale is None else rescale(enhanced, photo, output.scale), name, output)
+
+
+def _encoded(photo: Photo, name: str, output: Output) -> bytes:
+    try:
+        return encode(photo, Path(name).suffix, output.quality)
+    except (OSError, ValueError, cv2.error, MemoryError) as error:  # EXIF too long for JPEG, for one
+        raise ImageError(f"The result cannot be encoded: {error}.", where=name, fix="format=png") from error
