@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,12 +11,15 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jewelenh.evaluation.originals import find_originals, read_original
-from jewelenh.evaluation.protocol import Evaluation, PhotoScore, read_pixels
+from jewelenh.evaluation.originals import Originals, find_originals, read_original
+from jewelenh.evaluation.protocol import Evaluation, Refine, read_pixels
+from jewelenh.evaluation.strips import picked, ranked_stems
+from jewelenh.evaluation.words import printable
 from jewelenh.images import Pixels, resize
 from jewelenh.pairs.contract import Pair, PairsManifest
 
 GAP = 10
+SIDE = 256
 HEADER = 30
 CAPTION = 44
 INK, FAINT, GOOD, BAD, PAPER = (30, 30, 34), (110, 110, 118), (24, 120, 60), (176, 40, 40), (255, 255, 255)
@@ -68,45 +71,43 @@ def _fitted(pixels: Pixels, side: int) -> Image.Image:
 
 
 def comparison(
-    refine: Callable[[Pixels], Pixels], pairs: PairsManifest, evaluation: Evaluation, n_photos: int = 3, side: int = 256
+    refines: Mapping[str, Refine], pairs: PairsManifest, evaluations: Sequence[Evaluation], n_photos: int = 3
 ) -> Image.Image:
     """Show the photos with the largest, the middle and the smallest gain in PSNR (more of them evenly between)."""
-    ranked = evaluation.ranked()
-    picks = np.linspace(0, len(ranked) - 1, min(n_photos, len(ranked))).round().astype(int)
+    stems = ranked_stems(evaluations)
     by_stem = {pair.stem: pair for pair in pairs.pairs}
-    scores = [ranked[pick] for pick in picks]
-    originals = find_originals(pairs, [by_stem[score.stem] for score in scores])
-    rows = []
-    for score in scores:
-        found = originals[score.stem]
-        raw, degraded = read_original(found.raw), read_original(found.degraded)
-        rows.append(_row(refine, pairs, by_stem[score.stem], score, (raw, degraded)))
-    return sheet(["raw", "degraded", "input", "refined", "target"], rows, side)
+    chosen = [by_stem[stems[rank]] for rank in picked(len(stems), n_photos)]
+    originals = find_originals(pairs, chosen)
+    rows = [_row(refines, pairs, pair, evaluations, originals[pair.stem]) for pair in chosen]
+    return sheet(["raw", "degraded", "input", *refines, "target"], rows, SIDE)
 
 
 def _row(
-    refine: Callable[[Pixels], Pixels],
+    refines: Mapping[str, Refine],
     pairs: PairsManifest,
     pair: Pair,
-    score: PhotoScore,
-    originals: tuple[Pixels | None, Pixels | None],
+    evaluations: Sequence[Evaluation],
+    found: Originals,
 ) -> list[Cell]:
     _, input, target = next(read_pixels(pairs, [pair]))
-    gain = score.gain("psnr_db")
+    scores = [next(score for score in run.photos if score.stem == pair.stem) for run in evaluations]
+    refined = []
+    for refine, score in zip(refines.values(), scores, strict=True):
+        gain = score.gain("psnr_db")
+        refined.append(Cell(refine(input), (_numbers(score.refined), f"{gain:+.2f} dB"), GOOD if gain > 0 else BAD))
     return [
-        Cell(originals[0], (_shortened(pair.stem),)),
-        Cell(originals[1]),
-        Cell(input, (_numbers(score.input),)),
-        Cell(refine(input), (_numbers(score.refined), f"{gain:+.2f} dB"), GOOD if gain > 0 else BAD),
+        Cell(read_original(found.raw), (_shortened(pair.stem),)),
+        Cell(read_original(found.degraded)),
+        Cell(input, (_numbers(scores[0].input),)),
+        *refined,
         Cell(target),
     ]
 
 
-def _numbers(values: object) -> str:
-    assert isinstance(values, dict)
+def _numbers(values: Mapping[str, float]) -> str:
     return f"{values['psnr_db']:.2f} dB   SSIM {values['ssim']:.4f}"
 
 
 def _shortened(stem: str, n: int = 34) -> str:
-    printable = "".join(c if c.isprintable() else "?" for c in stem)
-    return printable if len(printable) <= n else "…" + printable[-n + 1 :]
+    whole = printable(stem)
+    return whole if len(whole) <= n else "…" + whole[-n + 1 :]

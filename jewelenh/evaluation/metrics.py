@@ -7,36 +7,40 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
+
+from jewelenh.evaluation.structure import multi_scale, similarity
 
 PSNR_CEILING_DB = 100.0
 """Equal pictures have an infinite PSNR; this stands for it, so that means stay finite (one grey level is 48 dB)."""
 MS_SSIM_MIN_SIDE = 161
 """Five scales of an 11-pixel window need more than 160 pixels."""
+LPIPS_MIN_SIDE = 63
+"""AlexNet halves and pools the sides five times."""
+DEFINITIONS = {
+    "psnr_db": f"peak signal-to-noise ratio in dB over all three channels, peak 255, at most {PSNR_CEILING_DB:g} dB",
+    "ssim": "structural similarity (Wang et al. 2004): Gaussian window 11 x 11, sigma 1.5, k1 0.01, k2 0.03, borders "
+    "mirrored, mean over pixels and RGB channels",
+    "ms_ssim": "multi-scale structural similarity (Wang et al. 2003): five scales, weights 0.0448 0.2856 0.3001 0.2363 "
+    "0.1333, negative terms as 0",
+    "ciede2000": "mean colour difference over all pixels (Sharma, Wu, Dalal 2005), sRGB under D65; lower is better",
+}
+"""What each number is, for the protocol."""
 
 
 def psnr_db(image: Tensor, target: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio over all three channels, in dB."""
-    values = peak_signal_noise_ratio(image, target, data_range=1.0, dim=(1, 2, 3), reduction="none")
-    return values.clamp(max=PSNR_CEILING_DB)
+    error = (image - target).square().mean(dim=(1, 2, 3))
+    return (-10 * torch.log10(error)).clamp(max=PSNR_CEILING_DB)
 
 
 def ssim(image: Tensor, target: Tensor) -> Tensor:
     """Return the structural similarity (Wang et al. 2004): Gaussian window of sigma 1.5, mean over RGB channels."""
-    return _per_photo(structural_similarity_index_measure(image, target, data_range=1.0, reduction="none"))
+    return similarity(image, target)[0].mean(dim=(1, 2, 3))
 
 
 def ms_ssim(image: Tensor, target: Tensor) -> Tensor:
     """Return the multi-scale structural similarity (Wang et al. 2003), five scales; sides must exceed 160 pixels."""
-    return _per_photo(
-        multiscale_structural_similarity_index_measure(
-            image, target, data_range=1.0, reduction="none", normalize="relu"
-        )
-    )
+    return multi_scale(image, target)
 
 
 def ciede2000(image: Tensor, target: Tensor) -> Tensor:
@@ -96,8 +100,3 @@ def _weights(mean_l: Tensor, mean_c: Tensor, mean_hue_deg: Tensor) -> tuple[Tens
 
 def _hue_deg(a: Tensor, b: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan2(b, a)) % 360
-
-
-def _per_photo(values: Tensor | tuple[Tensor, ...]) -> Tensor:
-    assert isinstance(values, Tensor)
-    return values.reshape(-1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torchmetrics
 
 from jewelenh.errors import PairsError
 from jewelenh.evaluation import metrics
@@ -20,14 +20,26 @@ from jewelenh.seeds import generator_for
 
 Refine = Callable[[Pixels], Pixels]
 """(H, W, 3) uint8 `input` to uint8 `refined` of the same size."""
-METRICS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Two float (B, 3, H, W) pictures in [0, 1] to (B,) values."""
+METRICS: dict[str, Metric] = {
     "psnr_db": metrics.psnr_db,
     "ssim": metrics.ssim,
     "ms_ssim": metrics.ms_ssim,
     "ciede2000": metrics.ciede2000,
 }
-LOWER_IS_BETTER = {"ciede2000"}
+LOWER_IS_BETTER = {"ciede2000", "lpips"}
 N_RESAMPLES = 10_000
+N_WORST = 5
+MIN_SIDES = {"ms_ssim": metrics.MS_SSIM_MIN_SIDE, "lpips": metrics.LPIPS_MIN_SIDE}
+"""In pixels; on smaller photos the metric is left out."""
+
+
+class Witness(Protocol):
+    """Sees every scored picture beside its target: `input` once, then `refined` under its checkpoint's name."""
+
+    def see(self, name: str, stem: str, image: Pixels, target: Pixels) -> None:
+        """Take one picture, (H, W, 3) uint8."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Evaluation:
     split: str
     photos: tuple[PhotoScore, ...]
     protocol: Mapping[str, Any]
+    name: str = "refined"
+    """Of the checkpoint, where several are compared."""
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return per metric: means of input and refined, mean gain, its 95 % interval, share of photos improved."""
@@ -70,23 +84,37 @@ class Evaluation:
             "worst_gain": float(gains.max() if metric in LOWER_IS_BETTER else gains.min()),
         }
 
-    def _gains_by_photo(self, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Versions of one photo are averaged first: they are no independent evidence."""
-        by_photo: dict[str, list[float]] = {}
-        for score in self.photos:
-            by_photo.setdefault(score.photo, []).append(score.gain(metric))
-        return np.array([np.mean(gains) for gains in by_photo.values()])
+    def _gains_by_photo(self, metric: str) -> npt.NDArray[np.float64]:
+        return mean_by_photo([s.photo for s in self.photos], [s.gain(metric) for s in self.photos])
 
     def ranked(self, metric: str = "psnr_db") -> list[PhotoScore]:
         """Return the photos from the largest gain to the smallest."""
         return sorted(self.photos, key=lambda score: (-score.gain(metric), score.stem))
+
+    def worst(self, metric: str = "psnr_db") -> list[PhotoScore]:
+        """Return the five photos with the smallest gain, the smallest first."""
+        return self.ranked(metric)[::-1][:N_WORST]
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         photos = [
             {"stem": s.stem, "photo": s.photo, "input": dict(s.input), "refined": dict(s.refined)} for s in self.photos
         ]
-        return {"split": self.split, "protocol": dict(self.protocol), "summary": self.summary(), "photos": photos}
+        return {
+            "split": self.split,
+            "protocol": dict(self.protocol),
+            "summary": self.summary(),
+            "worst": [{"stem": s.stem, "gain_psnr_db": s.gain("psnr_db")} for s in self.worst()],
+            "photos": photos,
+        }
+
+
+def mean_by_photo(photos: Sequence[str], values: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return one value per photo: its versions are averaged first, as they are no independent evidence."""
+    by_photo: dict[str, list[float]] = {}
+    for photo, value in zip(photos, values, strict=True):
+        by_photo.setdefault(photo, []).append(value)
+    return np.array([np.mean(found) for found in by_photo.values()])
 
 
 def bootstrap_interval(values: Sequence[float] | np.ndarray[Any, Any], share: float = 0.95) -> tuple[float, float]:
@@ -104,17 +132,53 @@ def score_pairs(refine: Refine, pairs: PairsManifest, split: SplitName) -> Evalu
     Raises:
         PairsError: the split is empty.
     """
+    (evaluation,) = score_checkpoints({"refined": refine}, pairs, split)
+    return evaluation
+
+
+def score_checkpoints(
+    refines: Mapping[str, Refine],
+    pairs: PairsManifest,
+    split: SplitName,
+    extra: Mapping[str, Metric] | None = None,
+    witnesses: Sequence[Witness] = (),
+) -> list[Evaluation]:
+    """Score several networks on the same pairs, in the order of `refines`; `extra` are metrics besides `METRICS`.
+
+    Raises:
+        PairsError: the split is empty.
+    """
     chosen = pairs.split(split)
     if not chosen:
         raise PairsError(
             f"There are no pairs to score in {split}.", where=pairs.directory, fix="more photos: source.limit"
         )
-    scores = []
+    wanted = {**METRICS, **(extra or {})}
+    scores: dict[str, list[PhotoScore]] = {name: [] for name in refines}
     with torch.inference_mode(), progress(f"score {split}", len(chosen)) as advance:
         for pair, input, target in read_pixels(pairs, chosen):
-            scores.append(PhotoScore(pair.stem, pair.photo, _scores(input, target), _scores(refine(input), target)))
+            before = _scores(input, target, wanted)
+            _show(witnesses, "input", pair.stem, input, target)
+            for name, refine in refines.items():
+                refined = refine(input)
+                scores[name].append(PhotoScore(pair.stem, pair.photo, before, _scores(refined, target, wanted)))
+                _show(witnesses, name, pair.stem, refined, target)
             advance()
-    return Evaluation(split, tuple(scores), protocol_of(pairs))
+    protocol = protocol_of(pairs)
+    return [Evaluation(split, _comparable(found), protocol, name) for name, found in scores.items()]
+
+
+def _show(witnesses: Sequence[Witness], name: str, stem: str, image: Pixels, target: Pixels) -> None:
+    for witness in witnesses:
+        witness.see(name, stem, image, target)
+
+
+def _comparable(scores: Sequence[PhotoScore]) -> tuple[PhotoScore, ...]:
+    """Keep the metrics that every photo has: one photo too small for MS-SSIM leaves it out for all."""
+    names = [name for name in scores[0].input if all(name in score.input for score in scores)]
+    return tuple(
+        PhotoScore(s.stem, s.photo, {n: s.input[n] for n in names}, {n: s.refined[n] for n in names}) for s in scores
+    )
 
 
 def read_pixels(pairs: PairsManifest, chosen: Sequence[Pair]) -> Iterator[tuple[Pair, Pixels, Pixels]]:
@@ -132,11 +196,10 @@ def _pixels(pairs: PairsManifest, path: str) -> Pixels:
     return np.ascontiguousarray(pixels if layout.colours == "rgb" else pixels[..., ::-1])
 
 
-def _scores(image: Pixels, target: Pixels) -> dict[str, float]:
-    first, second = as_batch(image), as_batch(target)
-    small = min(image.shape[:2]) < metrics.MS_SSIM_MIN_SIDE
-    names = [name for name in METRICS if not (small and name == "ms_ssim")]
-    return {name: float(METRICS[name](first, second)[0]) for name in names}
+def _scores(image: Pixels, target: Pixels, wanted: Mapping[str, Metric]) -> dict[str, float]:
+    first, second = as_batch(image).double(), as_batch(target).double()
+    side = min(image.shape[:2])
+    return {name: float(metric(first, second)[0]) for name, metric in wanted.items() if side >= MIN_SIDES.get(name, 1)}
 
 
 def as_batch(pixels: Pixels) -> torch.Tensor:
@@ -148,13 +211,15 @@ def protocol_of(pairs: PairsManifest) -> dict[str, Any]:
     """Return what a number needs beside it to be compared with another."""
     return {
         "pairs": pairs.directory.name,
+        "level": pairs.spec.get("level"),
         "space": "sRGB, all three channels",
-        "range": "8-bit grey levels as [0, 1]",
+        "range": "8-bit grey levels as [0, 1], computed in float64",
         "crop": "none",
         "resize": f"pairs of size {pairs.format.size} ({pairs.format.resample})",
         "aggregation": "per photo, then the mean over photos",
         "interval": f"percentile bootstrap over photos, 95 %, {N_RESAMPLES} resamples",
         "psnr_ceiling_db": metrics.PSNR_CEILING_DB,
-        "backend": f"torchmetrics {torchmetrics.__version__} for PSNR, SSIM, MS-SSIM; own CIEDE2000",
+        "backend": "jewelenh, held against scikit-image, torchmetrics and published values by its tests",
+        "metrics": dict(metrics.DEFINITIONS),
         "torch": str(torch.__version__),
     }

@@ -5,6 +5,10 @@ import pytest
 import torch
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    structural_similarity_index_measure,
+)
 
 from jewelenh.evaluation import metrics
 
@@ -50,11 +54,36 @@ def test_psnr_is_per_photo():
 
 def test_ssim_is_that_of_skimage_with_the_papers_window(two):
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-    first, second = two[0] / 255, two[1] / 255
-    _, full = structural_similarity(first, second, channel_axis=2, full=True, **options)
-    # torchmetrics mirrors the border and averages it in; skimage's valid part has to agree to about the border's share
-    assert float(metrics.ssim(batch(two[0]), batch(two[1]))[0]) == pytest.approx(float(full.mean()), abs=2e-3)
+    mirrored = [np.pad(pixels / 255, ((5, 5), (5, 5), (0, 0)), mode="reflect") for pixels in two]
+    expected = structural_similarity(*mirrored, channel_axis=2, **options)
+    assert float(metrics.ssim(batch(two[0]), batch(two[1]))[0]) == pytest.approx(expected, abs=1e-7)
     assert float(metrics.ssim(batch(two[0]), batch(two[0]))[0]) == pytest.approx(1.0)
+
+
+def test_ssim_on_white_ground_is_exact_from_32_bits_too():
+    rng = np.random.default_rng(1)
+    white = np.full((96, 96, 3), 252, np.uint8)
+    noisy = np.clip(white + rng.normal(0, 1.2, white.shape), 0, 255).round().astype(np.uint8)
+    mirrored = [np.pad(pixels, ((5, 5), (5, 5), (0, 0)), mode="reflect") for pixels in (white, noisy)]
+    expected = structural_similarity(
+        *mirrored, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    found = float(metrics.ssim(batch(white).float(), batch(noisy).float())[0])
+    assert found == pytest.approx(expected, abs=2e-6)
+    rough = float(structural_similarity_index_measure(batch(white).float(), batch(noisy).float(), data_range=1.0))
+    assert abs(rough - expected) > 10 * abs(found - expected), "what computing in 32 bits costs"
+
+
+def test_both_similarities_are_those_of_torchmetrics_in_64_bits():
+    generator = torch.Generator().manual_seed(2)
+    image = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 184, 216, generator=generator).double(), 5, 1, 2)
+    target = (image + 0.05 * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+    ssim = structural_similarity_index_measure(image, target, data_range=1.0, reduction="none")
+    ms_ssim = multiscale_structural_similarity_index_measure(
+        image, target, data_range=1.0, reduction="none", normalize="relu"
+    )
+    assert metrics.ssim(image, target).tolist() == pytest.approx(ssim.tolist(), abs=1e-9)
+    assert metrics.ms_ssim(image, target).tolist() == pytest.approx(ms_ssim.tolist(), abs=1e-8)
 
 
 def test_ms_ssim_knows_equal_and_worse():

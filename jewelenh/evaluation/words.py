@@ -1,0 +1,68 @@
+"""How numbers and names are written: on the screen, in pictures and in the report."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+from jewelenh.evaluation.protocol import LOWER_IS_BETTER, Evaluation
+
+TITLES = {
+    "psnr_db": "PSNR (dB)",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "lpips": "LPIPS (lower is better)",
+    "ciede2000": "CIEDE2000 (lower is better)",
+}
+SHORT = {"psnr_db": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "lpips": "LPIPS", "ciede2000": "CIEDE2000"}
+DIGITS = {"psnr_db": 2, "ciede2000": 2}
+UNITS = {"psnr_db": " dB"}
+
+
+def number(metric: str, value: float, sign: bool = False) -> str:
+    """Return a value with the digits its metric deserves; `sign` for differences."""
+    digits = DIGITS.get(metric, 4)
+    if round(value, digits) == 0:
+        return f"{0:.{digits}f}"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    return text.replace("-", "−")
+
+
+def interval(metric: str, low: float, high: float) -> str:
+    """Return both ends of an interval of differences."""
+    return f"{number(metric, low, sign=True)} to {number(metric, high, sign=True)}"
+
+
+def is_better(metric: str, gain: float) -> bool:
+    """Say whether a difference is in the good direction."""
+    return gain < 0 if metric in LOWER_IS_BETTER else gain > 0
+
+
+def improved(evaluation: Evaluation, metric: str) -> str:
+    """Return how many of the photos improved; versions of one photo count once."""
+    n_photos = len({score.photo for score in evaluation.photos})
+    return f"{round(evaluation.summary()[metric]['share_improved'] * n_photos)} of {n_photos}"
+
+
+def tone(metric: str, gain: float) -> str:
+    """Return the class of a single photo's gain: `better`, `worse`, or `soft` where it shows as zero."""
+    if round(gain, DIGITS.get(metric, 4)) == 0:
+        return "soft"
+    return "better" if is_better(metric, gain) else "worse"
+
+
+def verdict(metric: str, row: Mapping[str, float]) -> str:
+    """Return `better`, `worse`, or `unclear` where the interval of the gain holds 0."""
+    if row["gain_low"] <= 0 <= row["gain_high"]:
+        return "unclear"
+    return "better" if is_better(metric, row["gain"]) else "worse"
+
+
+def printable(text: object) -> str:
+    """Return text without control characters, line breaks and undecodable bytes of file names."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+def safe(text: object) -> str:
+    """Return text for HTML, in elements and in quoted attributes."""
+    return html.escape(printable(text), quote=True)
