@@ -17,5 +17,5 @@ class Recipe:
 
     module: pl.LightningModule
     data: pl.LightningDataModule
-    conclude: Callable[[Path, Path], dict[str, float]]
-    """(best checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its own ending."""
+    conclude: Callable[[pl.Trainer, Path, Path], dict[str, float]]
+    """(trainer, best checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its ending."""

@@ -17,10 +17,10 @@ from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
 if TYPE_CHECKING:
     from jewelenh.esrgan.upscaler import Upscaler
 
-TILE = 1024
-"""Side of a tile in pixels; larger photos are refined in tiles, so that memory stays flat."""
-OVERLAP = 64
-"""A multiple of the network's stride and more than its receptive radius of 56 pixels: tiled equals whole."""
+TILE = 2048
+"""Side of a tile in pixels, a multiple of every stride; larger photos are refined in tiles, so memory stays flat."""
+OVERLAP = 256
+"""For a network that does not say how far it looks (`radius_px`, `stride`)."""
 
 
 class Restorer:
@@ -37,6 +37,9 @@ class Restorer:
         self.dtype = DTYPES[choose_precision("auto", self.device)]
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
         self.enhancer, self.cache_dir = enhancer, cache_dir
+        stride, radius = getattr(network, "stride", 1), getattr(network, "radius_px", OVERLAP)
+        self.overlap = -(-radius // stride) * stride
+        """A multiple of the network's stride that is no less than its radius: tiled equals whole."""
         self._upscaler: Upscaler | None = None
 
     @classmethod
@@ -91,7 +94,7 @@ class Restorer:
         refined = np.empty_like(input)
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
-                rows, columns = _around(top, height), _around(left, width)
+                rows, columns = self._around(top, height), self._around(left, width)
                 tile = self._refine_tile(np.ascontiguousarray(input[rows, columns]), strength)
                 bottom, right = min(top + TILE, height), min(left + TILE, width)
                 refined[top:bottom, left:right] = tile[
@@ -108,14 +111,13 @@ class Restorer:
         result: Pixels = from_signed(blended, pixels.dtype)[0].permute(1, 2, 0).cpu().numpy()
         return result
 
+    def _around(self, start: int, length: int) -> slice:
+        """Return the tile that begins at `start` with its overlap, inside the photo."""
+        return slice(max(0, start - self.overlap), min(length, start + TILE + self.overlap))
+
 
 def rescale(photo: Photo, original: Photo, scale: float) -> Photo:
     """Bring a photo to `scale` times the size of `original`, averaging when it shrinks."""
     height, width = (max(1, round(side * scale)) for side in original.size)
     alpha = None if photo.alpha is None else resize(photo.alpha, height, width, "area")
     return photo.with_pixels(resize(photo.pixels, height, width, "area"), alpha)
-
-
-def _around(start: int, length: int) -> slice:
-    """Return the tile that begins at `start` with its overlap, inside the photo."""
-    return slice(max(0, start - OVERLAP), min(length, start + TILE + OVERLAP))

@@ -5,7 +5,6 @@ What is trained is `model.recipe`: `refinement` (the chain's network) or `esrgan
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from pathlib import Path
@@ -32,6 +31,7 @@ def main(cfg: DictConfig) -> float:
 
     from jewelenh.chain import Chain
     from jewelenh.hardware import n_cores
+    from jewelenh.refinement.limits import check_room, memory_advice, n_checkpoints
     from jewelenh.refinement.trackers import settle_wandb_mode
 
     chain = Chain.from_config(plain(cfg))
@@ -45,11 +45,13 @@ def main(cfg: DictConfig) -> float:
     folder, config = run_dir(), plain(cfg)
     recipe = _recipe(cfg, chain, config)
     loggers = [instantiate(logger) for logger in _installed(cfg.logger or {})]
-    callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values()]
+    callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(folder))
     for logger in loggers:
         logger.log_hyperparams(config)
-    trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=_resumed(cfg))
+    check_room(folder, recipe.module, n_checkpoints(callbacks))
+    with memory_advice():
+        trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=_resumed(cfg), weights_only=True)
     return _conclude(trainer, recipe, folder)
 
 
@@ -82,33 +84,14 @@ def _recipe(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
     from jewelenh.errors import ConfigError
 
     if cfg.model.recipe == "refinement":
-        return _refinement(cfg, chain, config)
+        from jewelenh.refinement.training import refinement_recipe
+
+        return refinement_recipe(cfg, chain, config)
     if cfg.model.recipe == "esrgan":
         from jewelenh.esrgan.training import esrgan_recipe
 
         return esrgan_recipe(cfg, chain, config)
     raise ConfigError("model.recipe cannot be used.", expected="refinement or esrgan", found=cfg.model.recipe)
-
-
-def _refinement(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
-    from hydra.utils import instantiate
-
-    from jewelenh.refinement.checkpoint import describe
-    from jewelenh.refinement.module import RefinementModule
-
-    if chain.enhancer.weights is not None:  # the checkpoint will be used from other directories
-        config["enhancer"]["weights"] = str(chain.enhancer.weights.expanduser().absolute())
-    data = instantiate(cfg.data, prepare=functools.cache(chain.pair))
-    network = instantiate(cfg.model.network)
-    module = RefinementModule(
-        network,
-        loss=instantiate(cfg.model.loss),
-        optimizer=instantiate(cfg.model.optimizer),
-        scheduler=instantiate(cfg.model.scheduler),
-        compile=cfg.model.compile,
-        about=lambda: describe(network, config, data.pairs.directory),
-    )
-    return Recipe(module, data, _conclude_refinement)
 
 
 def _resumed(cfg: DictConfig) -> str | None:
@@ -146,25 +129,11 @@ def _conclude(trainer: Any, recipe: Recipe, folder: Path) -> float:
     """Test the best checkpoint and close the dashboards with its numbers."""
     from jewelenh.refinement.runs import BEST, CHECKPOINTS
 
-    numbers = recipe.conclude(folder / CHECKPOINTS / BEST, folder)
+    numbers = recipe.conclude(trainer, folder / CHECKPOINTS / BEST, folder)
     for logger in trainer.loggers:
         logger.log_metrics({f"test/{name}": value for name, value in numbers.items()}, step=trainer.global_step)
         logger.finalize("success")
     return numbers["score"]
-
-
-def _conclude_refinement(checkpoint: Path, folder: Path) -> dict[str, float]:
-    """Test through the one inference path and leave the report."""
-    from jewelenh.evaluate import evaluate
-
-    summary = evaluate(checkpoint, folder, split="test")[0].summary()
-    print(  # noqa: T201
-        f"\nNext:\n  python -m jewelenh.predict input=<photo or folder> output=restored checkpoint={checkpoint}"
-        f"\n  python -m jewelenh.evaluate checkpoint={checkpoint} split=val"
-        "\n  python -m jewelenh.train -m +experiment=mild,moderate,severe"
-    )
-    numbers = {f"{name}_{column}": value for name, row in summary.items() for column, value in row.items()}
-    return {**numbers, "score": summary["psnr_db"]["gain"]}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
-JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict")
+JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo")
 LAYERS = [
     {"errors", "config", "seeds"},
     {"recipe", "atomic", "manifest", "hardware", "images", "progress", "stage"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"refinement"},
     {"restorer"},
     {"results"},
-    {"chain", "prediction"},
+    {"chain", "prediction", "demonstration"},
     {"job", "hints", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below. Hydra belongs to the last one alone."""
@@ -26,13 +26,17 @@ LIGHTNING = {
     "pairs/datamodule.py",
     "refinement/module.py",
     "refinement/callbacks.py",
+    "refinement/dashboard.py",
+    "refinement/interruption.py",
+    "refinement/limits.py",
+    "refinement/training.py",
     "esrgan/module.py",
     "esrgan/training.py",
     "esrgan/training_data.py",
     "train.py",
     "evaluate.py",
 }
-RECIPES = {"esrgan/training.py", "esrgan/module.py", "esrgan/scoring.py"}
+RECIPES = {"refinement/training.py", "esrgan/training.py", "esrgan/module.py", "esrgan/scoring.py"}
 """Make the Recipe that jewelenh.train runs, as a plug-in of that job, and score by the project's own metrics."""
 
 

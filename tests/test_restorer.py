@@ -7,14 +7,25 @@ import torch
 from jewelenh import restorer as module
 from jewelenh.config import Enhancer
 from jewelenh.images import Photo
-from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
 from jewelenh.restorer import Restorer
 
 
-@pytest.fixture
-def restorer(tiny_weights, monkeypatch) -> Restorer:
+def cnn() -> torch.nn.Module:
+    return RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+
+
+def unet() -> torch.nn.Module:
+    network = RefinementUNet(4, depth=1, blocks=1)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+@pytest.fixture(params=[cnn, unet])
+def restorer(request, tiny_weights) -> Restorer:
     torch.manual_seed(1)
-    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    network = request.param()
     restorer = Restorer(network, Enhancer(name="tiny", weights=tiny_weights, precision="fp32"))
     restorer.dtype = torch.float32
     return restorer
@@ -39,7 +50,7 @@ def test_a_smaller_overlap_would_show(restorer, monkeypatch):
     photo = drawn(200, 331)
     whole = restorer.refine(photo)
     monkeypatch.setattr(module, "TILE", 64)
-    monkeypatch.setattr(module, "OVERLAP", 8)
+    restorer.overlap = 8
     assert (restorer.refine(photo) != whole).mean() > 1e-3
 
 

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -58,6 +59,7 @@ def _conclude(
     data: PatchDataModule,
     tests: Examinations | None,
     chain: Chain,
+    trainer: pl.Trainer,
     checkpoint: Path,
     folder: Path,
 ) -> dict[str, float]:

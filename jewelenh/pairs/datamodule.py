@@ -15,7 +15,7 @@ import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader
 
-from jewelenh.errors import ConfigError
+from jewelenh.errors import ConfigError, PairsError
 from jewelenh.pairs.check import quick_check
 from jewelenh.pairs.contract import PairsManifest, SplitName, read_pairs
 from jewelenh.pairs.dataset import Batch, Cutting, DeviceStore, EpochSampler, PairsDataset, to_network
@@ -120,11 +120,14 @@ class PairsDataModule(lightning.LightningDataModule):
         return PairsDataset(self.pairs, pairs, self._headers, cutting, store=store, on_device=on_device)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Random order and cuts, both drawn from (seed, epoch) and so the same after a resume."""
+        """Random order and cuts, both drawn from (seed, epoch) and so the same after a resume; raise PairsError."""
         cutting = Cutting(
             self.crop, is_random=True, augment=self.augment, seed=self.seed, per_photo=self.crops_per_photo
         )
         dataset = self.dataset("train", cutting)
+        self._check_not_empty(dataset, "train")
+        if self.batch_size > len(dataset):
+            log.warning("data.batch_size=%d: an epoch has only %d pictures, one batch", self.batch_size, len(dataset))
         sampler = self._sampler(dataset, shuffle=True)
         # Lightning resumes an epoch with its first batches, and makes the iterator before it sets the epoch, from which
         # moment workers draw ahead: so the place is restored here, before there is an iterator
@@ -135,8 +138,10 @@ class PairsDataModule(lightning.LightningDataModule):
         return ResumableLoader(dataset, sampler=sampler, **self._options(self.batch_size, dataset))
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Whole images, or their centres, in the order of the stems."""
-        return self._eval_loader(self.dataset("val", Cutting(self.eval_crop)))
+        """Whole images, or their centres, in the order of the stems; raise PairsError."""
+        dataset = self.dataset("val", Cutting(self.eval_crop))
+        self._check_not_empty(dataset, "val")
+        return self._eval_loader(dataset)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Whole images in the order of the stems, read once and so never cached."""
@@ -145,6 +150,15 @@ class PairsDataModule(lightning.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the test loader: what predictions are made for."""
         return self.test_dataloader()
+
+    def _check_not_empty(self, dataset: PairsDataset, split: SplitName) -> None:
+        if not dataset.pairs:
+            raise PairsError(
+                f"There are no pairs in {split}.",
+                where=dataset.manifest.directory,
+                expected=f"at least one; the split was {dataset.manifest.spec.get('split')}",
+                fix="more photos (source.limit), or other shares: pairs.split.train, pairs.split.val, pairs.split.test",
+            )
 
     def _eval_loader(self, dataset: PairsDataset) -> DataLoader[Batch]:
         options = self._options(self.eval_batch_size, dataset)
@@ -176,7 +190,7 @@ class PairsDataModule(lightning.LightningDataModule):
         if self.trainer is None or self._train_sampler is None:
             return 0, 0
         epoch = self._train_sampler.epoch
-        n_seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+        n_seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.processed)  # type: ignore[attr-defined]
         return (epoch + 1, 0) if n_seen >= self.trainer.num_training_batches else (epoch, n_seen)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

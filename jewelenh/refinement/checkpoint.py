@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jewelenh.config import Enhancer, parse
 from jewelenh.errors import CheckpointError, ConfigError
+from jewelenh.refinement.likeness import describe_training
 
 KEY = "jewelenh"
 VERSION = 1
@@ -35,6 +36,8 @@ class Checkpoint:
     epoch: int
     step: int
     config: Mapping[str, Any]
+    trained_on: Mapping[str, Any] | None = None
+    """What the training pictures look like (`refinement.likeness`); None where the checkpoint does not say."""
 
     def network(self) -> nn.Module:
         """Rebuild the network with its weights; raise CheckpointError where they do not fit."""
@@ -57,8 +60,33 @@ def describe(network: nn.Module, config: Mapping[str, Any], pairs_dir: Path) -> 
         "version": VERSION,
         "network": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(network.settings)},  # type: ignore[arg-type]
         "pairs_dir": str(pairs_dir),
+        "trained_on": describe_training(pairs_dir),
         "config": dict(config),
     }
+
+
+def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
+    """Hold what a checkpoint says of itself against the run that wants to go on from it.
+
+    Raises:
+        CheckpointError: another network or other pairs, with every difference.
+    """
+    if not now:  # a module trained without saying what it is, by itself
+        return
+    if then is None:
+        raise CheckpointError("The run cannot go on from this checkpoint.", found=f"no entry {KEY!r} in it")
+    old, new = ({**side["network"]["settings"], "network": side["network"]["class"]} for side in (then, now))
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    different = [f"{name}: {old.get(name)} in the checkpoint, {new.get(name)} now" for name in names]
+    before, here = Path(then["pairs_dir"]).name, Path(now["pairs_dir"]).name
+    if before != here:
+        different.append(f"pairs: {before} in the checkpoint, {here} now")
+    if different:
+        raise CheckpointError(
+            "The run cannot go on from this checkpoint: it belongs to another one.",
+            found="\n            ".join(different),
+            fix="give the settings that it was trained with, or leave out resume= to begin anew",
+        )
 
 
 def read_checkpoint(file: Path) -> Checkpoint:
@@ -99,6 +127,7 @@ def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, An
             epoch=content["epoch"],
             step=content["global_step"],
             config=config,
+            trained_on=about.get("trained_on"),
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError("The checkpoint is incomplete.", where=file, found=repr(error)) from error

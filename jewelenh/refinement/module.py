@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from jewelenh.errors import JewelenhError
+from jewelenh.errors import TrainingError
 from jewelenh.evaluation.metrics import psnr_db, ssim
-from jewelenh.refinement.checkpoint import KEY
+from jewelenh.refinement.checkpoint import KEY, check_same_run
 
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Scheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -20,8 +20,8 @@ Scheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRSchedul
 class RefinementModule(pl.LightningModule):
     """Trains any network from `input` to `refined`, (B, 3, H, W) in [-1, 1], against `target`.
 
-    Logs `train/loss` and its parts; `val/psnr_db`, `val/ssim` of refined, the same of input, and `val/gain_db`. `about`
-    is what the checkpoint says of itself (`refinement.checkpoint.describe`).
+    Logs `train/loss` and its parts; for validation the same, `val/psnr_db` and `val/ssim` of refined, the same of
+    input, and `val/gain_db`. `about` is what the checkpoint says of itself (`refinement.checkpoint.describe`).
     """
 
     def __init__(
@@ -37,11 +37,12 @@ class RefinementModule(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
         self.loss = loss
         self._optimizer, self._scheduler, self._about = optimizer, scheduler, about
-        self._run: Callable[[Tensor], Tensor] = torch.compile(self.network) if compile else self.network
+        # in a tuple, or its parameters would be in every checkpoint a second time
+        self._run: tuple[Callable[..., Tensor]] = (torch.compile(self.network) if compile else self.network,)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return `refined`, not clamped."""
-        return self._run(input.contiguous(memory_format=torch.channels_last))
+        return self._run[0](input.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the loss of one batch; a loss that is no number stops the run."""
@@ -57,7 +58,7 @@ class RefinementModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop before a loss that is no number reaches the weights."""
         if not torch.isfinite(self._last_loss):
-            raise JewelenhError(
+            raise TrainingError(
                 f"The loss is {float(self._last_loss)} at step {self.global_step}.",
                 where="training",
                 fix="a lower model.optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true; the last "
@@ -67,8 +68,11 @@ class RefinementModule(pl.LightningModule):
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Score refined and input against target, per photo."""
         target = _unit(batch["target"])
-        refined, input = _unit(self(batch["input"])), _unit(batch["input"])
+        signed = self(batch["input"]).float()
+        loss, parts = self.loss(signed, batch["target"])
+        refined, input = _unit(signed), _unit(batch["input"])
         values = {
+            **{f"val/{name}": value.reshape(1) for name, value in {"loss": loss, **parts}.items()},
             "val/psnr_db": psnr_db(refined, target),
             "val/ssim": ssim(refined, target),
             "val/psnr_db_input": psnr_db(input, target),
@@ -77,7 +81,7 @@ class RefinementModule(pl.LightningModule):
         values["val/gain_db"] = values["val/psnr_db"] - values["val/psnr_db_input"]
         shown = {"val/psnr_db", "val/gain_db"}
         for name, value in values.items():
-            self.log(name, value.mean(), prog_bar=name in shown, batch_size=len(value), sync_dist=True)
+            self.log(name, value.mean(), prog_bar=name in shown, batch_size=len(target), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the network's parameters, and the schedule, stepped once an epoch."""
@@ -89,6 +93,10 @@ class RefinementModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put what rebuilds the network beside its weights."""
         checkpoint[KEY] = dict(self._about())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make sure that a run goes on with the network and the pairs it began with; raise CheckpointError."""
+        check_same_run(checkpoint.get(KEY), self._about())
 
 
 def _unit(signed: Tensor) -> Tensor:

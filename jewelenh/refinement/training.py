@@ -1,0 +1,64 @@
+"""What the chain's own networks bring to the training run: module, pairs, an ending by the one inference path."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from PIL import Image
+
+from jewelenh.chain import Chain
+from jewelenh.recipe import Recipe
+from jewelenh.refinement.checkpoint import describe
+from jewelenh.refinement.dashboard import log_test
+from jewelenh.refinement.module import RefinementModule
+
+log = logging.getLogger(__name__)
+
+
+def refinement_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Recipe:
+    """Build network, pairs and ending from the configuration; the pairs themselves are made when training asks.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
+    if chain.enhancer.weights is not None:  # the checkpoint will be used from other directories
+        config["enhancer"]["weights"] = str(chain.enhancer.weights.expanduser().absolute())
+    data = instantiate(cfg.data, prepare=functools.cache(chain.pair))
+    network = instantiate(cfg.model.network)
+    log.info(
+        "training %s: %d parameters",
+        type(network).__name__,
+        sum(parameter.numel() for parameter in network.parameters()),
+    )
+    module = RefinementModule(
+        network,
+        loss=instantiate(cfg.model.loss),
+        optimizer=instantiate(cfg.model.optimizer),
+        scheduler=instantiate(cfg.model.scheduler),
+        compile=cfg.model.compile,
+        about=lambda: describe(network, config, data.pairs.directory),
+    )
+    return Recipe(module, data, _conclude)
+
+
+def _conclude(trainer: pl.Trainer, checkpoint: Path, folder: Path) -> dict[str, float]:
+    """Test through the one inference path, leave the report, and show both on the dashboards."""
+    from jewelenh.evaluate import evaluate
+
+    evaluation, files = evaluate(checkpoint, folder, split="test")
+    with Image.open(files["comparison.png"]) as picture:
+        log_test(trainer.loggers, evaluation, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
+    summary = evaluation.summary()
+    print(  # noqa: T201
+        f"\nNext:\n  python -m jewelenh.predict input=<photo or folder> output=restored checkpoint={checkpoint}"
+        f"\n  python -m jewelenh.evaluate checkpoint={checkpoint} split=val"
+        "\n  python -m jewelenh.train -m +experiment=mild,moderate,severe"
+    )
+    numbers = {f"{name}_{column}": value for name, row in summary.items() for column, value in row.items()}
+    return {**numbers, "score": summary["psnr_db"]["gain"]}
