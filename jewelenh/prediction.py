@@ -15,8 +15,8 @@ from jewelenh.errors import ConfigError, ImageError, ItemsFailedError, SourceErr
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress
-from jewelenh.restorer import Restorer
-from jewelenh.results import Output, check_fits, enhanced_file, names_of, restored_file
+from jewelenh.restorer import Restorer, rescale
+from jewelenh.results import Output, check_fits, names_of, photo_file
 from jewelenh.sources.folder import find_photos
 
 log = logging.getLogger(__name__)
@@ -172,14 +172,22 @@ class _Run:
             return True
         try:
             if self.settings.stages:
-                _write(work.files[1], enhanced_file(work.photo, enhanced, work.files[1].name, self.settings))
-            _write(work.files[0], restored_file(self.restorer, work.photo, enhanced, work.files[0].name, self.settings))
+                scale = self.settings.scale
+                plain = enhanced if scale is None else rescale(enhanced, work.photo, scale)
+                self._save(work.files[1], plain)
+            self._save(
+                work.files[0],
+                self.restorer.finish(work.photo, enhanced, self.settings.strength, self.settings.scale),
+            )
         except ImageError as error:
             self._fail(stem, error)
         else:
             self.done.made.append(work.files[0])
             _note(self.output, work)
         return True
+
+    def _save(self, file: Path, photo: Photo) -> None:
+        _write(file, photo_file(photo, file.name, self.settings))
 
     def _fail(self, stem: str, error: ImageError) -> None:
         self.done.failures[stem] = str(error)

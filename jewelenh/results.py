@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import cv2
 from pydantic import Field
@@ -13,10 +13,6 @@ from pydantic import Field
 from jewelenh.config import Probability
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, encode
-from jewelenh.restorer import rescale
-
-if TYPE_CHECKING:
-    from jewelenh.restorer import Restorer
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
@@ -80,21 +76,12 @@ def check_fits(photo: Photo, name: str, output: Output, factor: int) -> None:
         )
 
 
-def restored_file(restorer: Restorer, photo: Photo, enhanced: Photo, name: str, output: Output) -> bytes:
-    """Return the restored photo as the bytes of file `name`; `enhanced` is the enhancer's picture of `photo`.
+def photo_file(photo: Photo, name: str, output: Output) -> bytes:
+    """Return a photo as the bytes of file `name`.
 
     Raises:
-        ImageError: the photo cannot be encoded so.
+        ImageError: it cannot be encoded so.
     """
-    return _encoded(restorer.finish(photo, enhanced, output.strength, output.scale), name, output)
-
-
-def enhanced_file(photo: Photo, enhanced: Photo, name: str, output: Output) -> bytes:
-    """Return the enhancer's own picture as the bytes of file `name`, at the size of the restored photo."""
-    return _encoded(enhanced if output.scale is None else rescale(enhanced, photo, output.scale), name, output)
-
-
-def _encoded(photo: Photo, name: str, output: Output) -> bytes:
     try:
         return encode(photo, Path(name).suffix, output.quality)
     except (OSError, ValueError, cv2.error, MemoryError) as error:  # EXIF too long for JPEG, for one
