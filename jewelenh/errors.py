@@ -10,7 +10,8 @@ JewelenhError
 ├── PairsError         paired tensors that break the pair contract
 ├── CheckpointError    a checkpoint that is none, or belongs to something else
 ├── TrainingError      a loss that is no number, memory that ran out
-└── StoppedError       a run that was asked to stop, and has saved where it is
+├── StoppedError       a run that was asked to stop, and has saved where it is
+└── BusyError          a run that another process works on
 """
 
 from __future__ import annotations
@@ -94,3 +95,9 @@ class StoppedError(JewelenhError):
     def __init__(self, what: str, *, exit_code: int = 143, **parts: object) -> None:
         super().__init__(what, **parts)
         self.exit_code = exit_code
+
+
+class BusyError(JewelenhError):
+    """Another process works on the same run."""
+
+    exit_code = 75

@@ -25,6 +25,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jewelenh.errors import JewelenhError
+from jewelenh.multirun import apart, driver
+from jewelenh.sweeps.processes import settle_in
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +46,17 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
     def decorate(function: Task) -> Callable[[], None]:
         @functools.wraps(function)
         def task(cfg: DictConfig) -> Any:
+            if apart.is_job_of_sweep():
+                return apart.run_apart(name, cfg)
             try:
-                return function(cfg)
+                returned = function(cfg)
+                apart.note_result(returned)
+                return returned
             except Exception as error:
                 # A part that Hydra instantiates refuses its values in our own words: those are what the user needs.
                 cause = error.__cause__ if isinstance(error.__cause__, JewelenhError) else error
                 _report(cause, debug=bool(cfg.get("debug")))
+                apart.note_failure(cause)
                 if cause is error:
                     raise
                 raise cause from None
@@ -57,7 +64,9 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
         composed = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(task)
 
         @functools.wraps(function)
+        @driver.concluded()
         def main() -> None:
+            settle_in()
             # Hydra then hands every error on to us instead of printing a traceback of its own.
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")
             try:

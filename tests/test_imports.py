@@ -9,22 +9,23 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
-JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo")
+JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "stage"},
+    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "stage", "writable"},
     {"sources", "degradation", "esrgan", "pairs"},
     {"evaluation"},
     {"refinement"},
     {"restorer"},
     {"results"},
-    {"chain", "prediction", "demonstration"},
-    {"job", "hints", *JOBS},
+    {"chain", "prediction", "demonstration", "sweeps"},
+    {"job", "hints", "multirun", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below. Hydra belongs to the last one alone."""
 LIGHTNING = {
     "pairs/datamodule.py",
     "refinement/module.py",
+    "refinement/best.py",
     "refinement/callbacks.py",
     "refinement/dashboard.py",
     "refinement/interruption.py",
@@ -94,7 +95,7 @@ except SystemExit as ended:
     code = ended.code or 0
 else:
     code = 0
-heavy = {{"torch", "cv2", "albumentations", "pytorch_lightning", "wandb", "gradio"}} & set(sys.modules)
+heavy = {{"torch", "cv2", "albumentations", "pytorch_lightning", "wandb", "gradio", "onnxruntime"}} & set(sys.modules)
 print("CODE", code, "HEAVY", sorted(heavy))
 """
 

@@ -1,0 +1,42 @@
+"""Job: bring a sweep together in one result: summary.md, summary.csv, report.html."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from jewelenh.job import job, plain
+
+
+@job("report")
+def main(cfg: DictConfig) -> None:
+    """Run `python -m jewelenh.report`; exit code 0 also where jobs of the sweep failed."""
+    from jewelenh.errors import ConfigError
+    from jewelenh.sweeps.report import write_report
+
+    values = plain(cfg)
+    if not isinstance(values["photos"], int) or values["photos"] < 0:
+        raise ConfigError("photos cannot be used.", expected="a number from 0", found=values["photos"])
+    sweep_dir = _find(str(values["sweep"]), Path(values["paths"]["output_dir"]))
+    files = write_report(sweep_dir, values["photos"])
+    print(files["summary.md"].read_text(encoding="utf-8"))  # noqa: T201
+    for file in files.values():
+        print(f"  {file}")  # noqa: T201
+
+
+def _find(wanted: str, output_dir: Path) -> Path:
+    """Return the newest sweep, or the one that is named."""
+    from jewelenh.errors import StageError
+
+    if wanted != "latest":
+        return Path(wanted).expanduser().absolute()
+    sweeps = sorted(output_dir.absolute().glob("*-sweeps/*/sweep.json"), key=lambda file: file.stat().st_mtime_ns)
+    if not sweeps:
+        fix = "run one: python -m jewelenh.train -m +experiment=mild,moderate,severe"
+        raise StageError("There is no sweep yet.", where=output_dir, expected="<job>-sweeps/<time>/sweep.json", fix=fix)
+    return sweeps[-1].parent
+
+
+if __name__ == "__main__":
+    main()

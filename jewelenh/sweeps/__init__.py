@@ -1,0 +1,1 @@
+"""Runs with an identity, sweeps that can be repeated, a device for each job, and one report."""
