@@ -18,4 +18,6 @@ class Recipe:
     module: pl.LightningModule
     data: pl.LightningDataModule
     conclude: Callable[[pl.Trainer, Path, Path], dict[str, float]]
-    """(trainer, best checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its ending."""
+    """(trainer, tested checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its ending."""
+    tested: str = "best.ckpt"
+    """The checkpoint that is tested: the best by validation PSNR, unless PSNR is not what the training is for."""

@@ -44,7 +44,7 @@ class RefinementModule(pl.LightningModule):
         """Return `refined`, not clamped."""
         return self._run[0](input.contiguous(memory_format=torch.channels_last))
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor | None:
         """Return the loss of one batch; a loss that is no number stops the run."""
         refined = self(batch["input"])
         loss, parts = self.loss(refined.float(), batch["target"])

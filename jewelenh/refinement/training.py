@@ -14,9 +14,11 @@ from PIL import Image
 
 from jewelenh.chain import Chain
 from jewelenh.recipe import Recipe
+from jewelenh.refinement.adversarial import AdversarialModule, warm_start
 from jewelenh.refinement.checkpoint import describe
 from jewelenh.refinement.dashboard import log_test
 from jewelenh.refinement.module import RefinementModule
+from jewelenh.refinement.runs import LAST, find_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +33,31 @@ def refinement_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> 
         config["enhancer"]["weights"] = str(chain.enhancer.weights.expanduser().absolute())
     data = instantiate(cfg.data, prepare=functools.cache(chain.pair))
     network = instantiate(cfg.model.network)
-    log.info(
-        "training %s: %d parameters",
-        type(network).__name__,
-        sum(parameter.numel() for parameter in network.parameters()),
+    log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
+    parts = {
+        "network": network,
+        "loss": instantiate(cfg.model.loss),
+        "optimizer": instantiate(cfg.model.optimizer),
+        "compile": cfg.model.compile,
+        "about": lambda: describe(network, config, data.pairs.directory),
+    }
+    if cfg.model.recipe == "adversarial":
+        return Recipe(_adversarial(cfg, parts), data, _conclude, tested=LAST)
+    return Recipe(RefinementModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, _conclude)
+
+
+def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
+    """Set a discriminator beside the network; it clips its own gradients, as Lightning leaves two optimisers to us."""
+    if cfg.trainer.gradient_clip_val is not None:
+        cfg.trainer.gradient_clip_val = None
+    if cfg.model.warm_start is not None:
+        warm_start(parts["network"], find_checkpoint(cfg.model.warm_start, Path(cfg.paths.output_dir)))
+    return AdversarialModule(
+        settings=parts.pop("loss"),
+        discriminator=instantiate(cfg.model.discriminator),
+        discriminator_optimizer=instantiate(cfg.model.discriminator_optimizer),
+        **parts,
     )
-    module = RefinementModule(
-        network,
-        loss=instantiate(cfg.model.loss),
-        optimizer=instantiate(cfg.model.optimizer),
-        scheduler=instantiate(cfg.model.scheduler),
-        compile=cfg.model.compile,
-        about=lambda: describe(network, config, data.pairs.directory),
-    )
-    return Recipe(module, data, _conclude)
 
 
 def _conclude(trainer: pl.Trainer, checkpoint: Path, folder: Path) -> dict[str, float]:
