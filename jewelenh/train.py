@@ -95,7 +95,7 @@ def _installed(loggers: Any) -> list[Any]:
 def _recipe(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
     from jewelenh.errors import ConfigError
 
-    if cfg.model.recipe == "refinement":
+    if cfg.model.recipe in {"refinement", "adversarial"}:
         from jewelenh.refinement.training import refinement_recipe
 
         return refinement_recipe(cfg, chain, config)
@@ -103,7 +103,9 @@ def _recipe(cfg: DictConfig, chain: Any, config: dict[str, Any]) -> Recipe:
         from jewelenh.esrgan.training import esrgan_recipe
 
         return esrgan_recipe(cfg, chain, config)
-    raise ConfigError("model.recipe cannot be used.", expected="refinement or esrgan", found=cfg.model.recipe)
+    raise ConfigError(
+        "model.recipe cannot be used.", expected="refinement, adversarial or esrgan", found=cfg.model.recipe
+    )
 
 
 def _resumed(cfg: DictConfig) -> str | None:
@@ -123,7 +125,7 @@ def _fit_to_hardware(cfg: DictConfig) -> None:
         if cfg.trainer.precision == "auto":
             cfg.trainer.precision = precisions[native_precision(device)]
         given = {override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task}
-        refines = cfg.model.recipe == "refinement"  # which alone reads `data`
+        refines = cfg.model.recipe != "esrgan"  # which alone does not read `data`
         for key, value in (cfg.without_gpu or {}).items() if refines and device.type != "cuda" else ():
             before = OmegaConf.select(cfg, key)
             if key not in given and before != value:
@@ -138,10 +140,10 @@ def _shown(value: Any) -> str:
 
 
 def _conclude(trainer: Any, recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Test the best checkpoint and close the dashboards with its numbers."""
-    from jewelenh.refinement.runs import BEST, CHECKPOINTS
+    """Test the checkpoint that counts and close the dashboards with its numbers."""
+    from jewelenh.refinement.runs import CHECKPOINTS
 
-    numbers = recipe.conclude(trainer, folder / CHECKPOINTS / BEST, folder)
+    numbers = recipe.conclude(trainer, folder / CHECKPOINTS / recipe.tested, folder)
     for logger in trainer.loggers:
         logger.log_metrics({f"test/{name}": value for name, value in numbers.items()}, step=trainer.global_step)
         logger.finalize("success")
