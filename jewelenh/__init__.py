@@ -1,6 +1,12 @@
 """jewelenh: jewellery product photos that look the way the piece looks."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jewelenh.restorer import Restorer
+
 __version__ = "0.1.0"
+__all__ = ["Restorer"]
 
 
 def __getattr__(name: str) -> object:

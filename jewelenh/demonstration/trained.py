@@ -1,0 +1,84 @@
+"""The checkpoints that can be picked: those found below a folder, newest first, and what each says of itself."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jewelenh.errors import CheckpointError, JewelenhError
+from jewelenh.refinement.checkpoint import read_checkpoint
+from jewelenh.refinement.runs import BEST, CHECKPOINTS
+
+log = logging.getLogger(__name__)
+
+N_LISTED = 30
+"""Newest checkpoints that are offered."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint that can be picked."""
+
+    file: Path
+    level: str
+    when: datetime
+    trained_on: Mapping[str, Any] | None
+    """See `refinement.likeness`; None where it does not say."""
+
+    @property
+    def label(self) -> str:
+        """Return one line to pick it by."""
+        return f"{self.level} · {self.when:%d %b %Y, %H:%M}"
+
+
+def find_trained(output_dir: Path, given: Path | None = None) -> list[Trained]:
+    """Return the refinement checkpoints below `output_dir`, newest first; `given`, where there is one, leads.
+
+    Raises:
+        CheckpointError: there is none, or `given` cannot be used.
+    """
+    files = [path for path in output_dir.glob(f"**/{CHECKPOINTS}/{BEST}") if path.is_file()]
+    newest = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:N_LISTED]
+    first = [] if given is None else [_read(given, given.stat().st_mtime_ns)]
+    found = first + [trained for path in newest if path != given and (trained := _usable(path)) is not None]
+    if not found:
+        raise CheckpointError(
+            "The demo needs a trained checkpoint, and there is none yet.",
+            where=output_dir,
+            expected=f"<run>/{CHECKPOINTS}/{BEST}",
+            fix="train one on the embedded photos, in minutes: python -m jewelenh.train +experiment=moderate\n"
+            "            or name one that is elsewhere: python -m jewelenh.demo checkpoint=<file>",
+        )
+    return found
+
+
+def by_label(trained: Sequence[Trained]) -> dict[str, Trained]:
+    """Return them by labels of which no two are equal."""
+    named: dict[str, Trained] = {}
+    for one in trained:
+        label, number = one.label, 2
+        while label in named:
+            label, number = f"{one.label} ({number})", number + 1
+        named[label] = one
+    return named
+
+
+def _usable(path: Path) -> Trained | None:
+    try:
+        return _read(path, path.stat().st_mtime_ns)
+    except (JewelenhError, OSError) as error:
+        log.info("not offered: %s: %s", path, str(error).splitlines()[0])
+        return None
+
+
+@functools.lru_cache(maxsize=4 * N_LISTED)
+def _read(path: Path, modified_ns: int) -> Trained:
+    checkpoint = read_checkpoint(path)
+    about = checkpoint.trained_on
+    known = about if about is not None and about.get("version") == 1 and about.get("traits") else None
+    return Trained(path, checkpoint.level, datetime.fromtimestamp(modified_ns / 1e9), known)

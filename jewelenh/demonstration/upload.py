@@ -1,0 +1,78 @@
+"""A file that somebody dropped: held against the limits before a pixel is decoded."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from PIL import Image
+from pydantic import Field
+
+from jewelenh.errors import ImageError
+from jewelenh.images import Photo, decode, read_bytes
+from jewelenh.manifest import sha256_of
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the demo takes on."""
+
+    file_mb: Annotated[float, Field(gt=0, le=2000)] = 50.0
+    megapixels: Annotated[float, Field(gt=0, le=178)] = 12.0
+    """Of an upload; with an x4 enhancer the result has sixteen times as many."""
+    queue: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Requests that may wait; one is worked on at a time."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A decoded file."""
+
+    name: str
+    sha256: str
+    photo: Photo
+
+
+def read_upload(path: Path, limits: Limits) -> Upload:
+    """Read a dropped file.
+
+    Raises:
+        ImageError: empty, too large, damaged, or no image; `where` is its name alone, not where the demo keeps it.
+    """
+    name = path.name
+    try:
+        n_bytes = path.stat().st_size
+    except OSError as error:
+        raise ImageError("The file is gone; please drop it again.", where=name) from error
+    if n_bytes > limits.file_mb * 1e6:
+        raise ImageError(
+            "The file is too large.",
+            where=name,
+            expected=f"at most {limits.file_mb:g} MB",
+            found=f"{n_bytes / 1e6:.1f} MB",
+            fix="a smaller file, or start the demo with a larger limits.file_mb",
+        )
+    try:
+        data = read_bytes(path)
+    except ImageError as error:
+        raise ImageError(error.what, where=name) from error
+    _check_pixels(data, name, limits)
+    return Upload(name, sha256_of(data), decode(data, name))
+
+
+def _check_pixels(data: bytes, name: str, limits: Limits) -> None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:  # reads the header only
+            width, height = image.size
+    except Exception:
+        return  # `decode` says what is wrong with it
+    if width * height > limits.megapixels * 1e6:
+        raise ImageError(
+            "The photo has too many pixels for the demo.",
+            where=name,
+            expected=f"at most {limits.megapixels:g} megapixels",
+            found=f"{width}x{height}, {width * height / 1e6:.1f} megapixels",
+            fix="a smaller photo, a larger limits.megapixels, or python -m jewelenh.predict, which has no limit",
+        )

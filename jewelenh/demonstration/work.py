@@ -1,0 +1,199 @@
+"""What the demo does with a photo: degrade it if asked, enhance, refine, compare, and make the file to download.
+
+The pictures come from the same calls as `predict`'s, so that its file and the demo's are equal byte for byte.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from jewelenh.config import Degradation
+from jewelenh.degradation.draws import sample
+from jewelenh.degradation.run import degrade_photo
+from jewelenh.degradation.transforms import steps_of
+from jewelenh.demonstration.scores import Scores, score
+from jewelenh.demonstration.trained import Trained
+from jewelenh.demonstration.upload import Upload
+from jewelenh.errors import ImageError
+from jewelenh.images import Photo, decode
+from jewelenh.refinement.likeness import Oddity, oddities
+from jewelenh.restorer import Restorer, rescale
+from jewelenh.results import Output, check_fits, photo_file, result_name
+
+KEPT_BYTES = 1 << 30
+"""Of enlarged pictures that are kept, so that another strength or format need not enhance again."""
+
+Say = Callable[[float, str], None]
+"""Told how far the work is, 0 to 1, and what comes next."""
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked for."""
+
+    upload: Upload
+    trained: Trained
+    level: str | None
+    """Degrade the photo first; None leaves it as it is."""
+    output: Output
+    reference: Upload | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it."""
+
+    token: str
+    original: Photo
+    """What was enhanced: the upload, or its degraded version."""
+    enhanced: Photo
+    refined: Photo
+    file: Path
+    """The restored photo, as predict writes it."""
+    degraded_file: Path | None
+    unlike: Sequence[Oddity] | None
+    """In what the photo is unlike the training pictures; None where the checkpoint does not say."""
+    scores: Scores | None
+    seconds: float
+    level: str | None
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the memory that the pictures take."""
+        return sum(photo.pixels.nbytes for photo in (self.original, self.enhanced, self.refined))
+
+
+class Recent(Generic[V]):
+    """The newest entries whose sizes add up to `KEPT_BYTES` at most; the newest always stays."""
+
+    def __init__(self, size_of: Callable[[V], int], dropped: Callable[[V], None] = lambda _: None) -> None:
+        self._entries: OrderedDict[object, V] = OrderedDict()
+        self._size_of, self._dropped = size_of, dropped
+
+    def get(self, key: object) -> V | None:
+        """Return an entry and make it the newest."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+        return self._entries.get(key)
+
+    def put(self, key: object, value: V) -> None:
+        """Add an entry and drop the oldest that have no room any more."""
+        self._entries[key] = value
+        while len(self._entries) > 1 and sum(map(self._size_of, self._entries.values())) > KEPT_BYTES:
+            self._dropped(self._entries.popitem(last=False)[1])
+
+
+class Workshop:
+    """Holds what is worth keeping between two requests; one request at a time, which the queue sees to."""
+
+    def __init__(
+        self,
+        levels: Mapping[str, Degradation],
+        seed: int,
+        folder: Path,
+        cache_dir: Path | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.levels, self.seed, self.folder = levels, seed, folder
+        self.cache_dir, self.device = cache_dir, device
+        self._restorers: OrderedDict[tuple[Path, float], Restorer] = OrderedDict()
+        self._enhanced: Recent[Photo] = Recent(lambda photo: int(photo.pixels.nbytes))
+        self._results: Recent[Result] = Recent(lambda result: result.n_bytes, _forget)
+
+    def work(self, request: Request, say: Say = lambda share, text: None) -> Result:
+        """Do what was asked.
+
+        Raises:
+            JewelenhError: with what is wrong, in the user's words.
+        """
+        started_s = time.monotonic()
+        say(0.05, "Loading the checkpoint")
+        restorer = self._restorer(request.trained)
+        upload, level = request.upload, request.level
+        name = result_name(upload.name, request.output)
+        check_fits(upload.photo, name, request.output, restorer.upscaler.scale)
+        degraded, degraded_data = self._degraded(upload, level)
+        say(0.15, "Enhancing")
+        enhanced = self._enhance(restorer, upload, degraded, level)
+        say(0.7, "Refining")
+        refined = restorer.finish(degraded, enhanced, request.output.strength, request.output.scale)
+        say(0.85, "Writing the file")
+        token = uuid.uuid4().hex
+        folder = self.folder / token
+        file = _save(folder / name, photo_file(refined, name, request.output))
+        known = request.trained.trained_on
+        unlike = None if known is None else oddities(enhanced.pixels, known)
+        if request.output.scale is not None:
+            enhanced = rescale(enhanced, degraded, request.output.scale)
+        say(0.92, "Comparing")
+        scores = self._score(request, restorer, enhanced, refined)
+        before = None if degraded_data is None else _save(folder / "before" / f"{upload.name}.png", degraded_data)
+        seconds = time.monotonic() - started_s
+        result = Result(token, degraded, enhanced, refined, file, before, unlike, scores, seconds, level)
+        self._results.put(token, result)
+        return result
+
+    def recall(self, token: str | None) -> Result | None:
+        """Return an earlier result, unless it had to make room."""
+        return None if token is None else self._results.get(token)
+
+    def _restorer(self, trained: Trained) -> Restorer:
+        key = (trained.file, trained.when.timestamp())
+        if key not in self._restorers:
+            self._restorers[key] = Restorer.from_checkpoint(trained.file, cache_dir=self.cache_dir, device=self.device)
+            if len(self._restorers) > 2:
+                self._restorers.popitem(last=False)
+        self._restorers.move_to_end(key)
+        return self._restorers[key]
+
+    def _degraded(self, upload: Upload, level: str | None) -> tuple[Photo, bytes | None]:
+        """Return the photo at a level, as `jewelenh.degrade` makes it of a photo of this name, and its PNG file."""
+        if level is None:
+            return upload.photo, None
+        values = self.levels[level]
+        draw = sample(steps_of(values), self.seed, values.name, 0, upload.name)
+        made = degrade_photo(upload.name, 0, draw, upload.photo)
+        return decode(made.data, upload.name), made.data
+
+    def _enhance(self, restorer: Restorer, upload: Upload, photo: Photo, level: str | None) -> Photo:
+        key = (upload.sha256, upload.name if level else None, level, str(sorted(restorer.upscaler.identity.items())))
+        enhanced = self._enhanced.get(key)
+        if enhanced is None:
+            enhanced = restorer.upscaler.upscale(photo)
+            self._enhanced.put(key, enhanced)
+        return enhanced
+
+    def _score(self, request: Request, restorer: Restorer, enhanced: Photo, refined: Photo) -> Scores | None:
+        """Score against the reference; without one, a degraded photo is scored as in training, against `target`."""
+        pictures = {"ESRGAN": enhanced, "refined": refined}
+        if request.reference is not None:
+            try:
+                return score(request.reference.photo, f"your reference, {request.reference.name}", pictures)
+            except ImageError as error:
+                return Scores(str(error), None, {})
+        if request.level is None:
+            return None
+        target = self._enhance(restorer, request.upload, request.upload.photo, None)
+        return score(target, "the target: ESRGAN of the photo before it was degraded", pictures)
+
+    def close(self) -> None:
+        """Delete every file that was made."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _save(file: Path, data: bytes) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return file
+
+
+def _forget(result: Result) -> None:
+    shutil.rmtree(result.file.parent, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""A checkpoint written by hand, what a training leaves in it included."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import yaml
+
+from jewelenh.config import Degradation, Enhancer, parse
+from jewelenh.refinement.networks import RefinementCNN
+
+REPO = Path(__file__).resolve().parents[2]
+MODERATE = parse(Degradation, yaml.safe_load((REPO / "conf/degradation/moderate.yaml").read_text()), "degradation")
+
+
+def draw_ring(number: int, height: int = 48, width: int = 48) -> np.ndarray:
+    """Return a drawn gold ring on white, (H, W, 3) uint8, different for every number."""
+    image = np.full((height, width, 3), 250, np.uint8)
+    axes = (width // 4 + number % 3, height // 5 + number % 5)
+    cv2.ellipse(image, (width // 2, height // 2), axes, 17.0 * number, 0, 360, (212, 175, 55), 4, cv2.LINE_AA)
+    return image
+
+
+def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s: float = 0.0) -> Path:
+    """Write a checkpoint of a random network of 4 features behind the tiny enhancer."""
+    torch.manual_seed(1)
+    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    enhancer = asdict(Enhancer(name="tiny", weights=weights, precision="fp32")) | {"weights": str(weights)}
+    about = {
+        "version": 1,
+        "network": {"class": "jewelenh.refinement.networks.RefinementCNN", "settings": dict(network.settings)},
+        "pairs_dir": "gone",
+        "config": {"enhancer": enhancer, "degradation": {"name": "moderate"}},
+    } | ({} if trained_on is None else {"trained_on": trained_on})
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state, "epoch": 1, "global_step": 2, "jewelenh": about}, file)
+    if age_s:
+        moment = file.stat().st_mtime - age_s
+        os.utime(file, (moment, moment))
+    return file
+
+
+def seen(**ranges: tuple[float, float]) -> dict[str, object]:
+    """Return statistics of training pictures with these ranges, each of spread 1; all others take anything."""
+    from jewelenh.refinement.likeness import TRAITS
+
+    wide = dict.fromkeys(TRAITS, (-1000.0, 1000.0)) | ranges
+    traits = {
+        name: {"low": low, "median": (low + high) / 2, "high": high, "spread": 1.0}
+        for name, (low, high) in wide.items()
+    }
+    return {"version": 1, "size": 64, "n_pictures": 9, "traits": traits}
