@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := $(VENV)/bin/python
 EXTRAS := tracking,kaggle,realesrgan,sweep,demo,dev
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
-JOBS := fetch degrade enhance pair train evaluate predict
+JOBS := fetch degrade enhance pair train evaluate predict demo
 ARGS ?=
 
 .DEFAULT_GOAL := help
