@@ -63,12 +63,14 @@ def evaluate_all(
         CheckpointError, PairsError: see `refinement.checkpoint`, `pairs.contract`; or checkpoints of other pairs.
     """
     from jewelenh.evaluation.comparing import names_of
-    from jewelenh.evaluation.report import print_report, require_writable, write_report
+    from jewelenh.evaluation.report import print_report, write_report
     from jewelenh.evaluation.strips import Thumbnails
+    from jewelenh.evaluation.words import in_photos
     from jewelenh.refinement.checkpoint import read_checkpoint
     from jewelenh.restorer import Restorer
+    from jewelenh.writable import require_writable
 
-    require_writable(folder)
+    require_writable(folder, "report_dir")
     read = dict(zip(names or names_of(checkpoints), (read_checkpoint(file) for file in checkpoints), strict=True))
     pairs = _pairs_of(read, pairs_dir)
     restorers = {name: Restorer(one.network(), one.enhancer) for name, one in read.items()}
@@ -78,7 +80,7 @@ def evaluate_all(
         findings = _find(read, restorers, refines, pairs, settings, thumbnails)
         files = write_report(folder, findings, pairs, refines, thumbnails.uris, settings.photos)
     level = findings.first.protocol["level"] or pairs.directory.name
-    title = f"{level}: {len(findings.first.photos)} photos of {settings.split}, against target"
+    title = f"{level}: {in_photos(len(findings.first.photos))} of {settings.split}, against target"
     shown = {"checkpoint" if len(read) == 1 else name: one.file for name, one in read.items()}
     print_report(findings, title, {**shown, **files})
     return findings, files

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from jewelenh.atomic import write_atomically
-from jewelenh.errors import ConfigError
 from jewelenh.evaluation.figures import comparison
 from jewelenh.evaluation.findings import Findings
 from jewelenh.evaluation.page import render
@@ -22,24 +21,6 @@ from jewelenh.evaluation.words import SHORT, TITLES, UNITS, improved, interval, 
 from jewelenh.pairs.contract import PairsManifest
 
 FILES = ("metrics.json", "metrics.csv", "comparison.png", "report.html")
-
-
-def require_writable(folder: Path) -> None:
-    """Make the report's folder and write to it once, before the work rather than after it.
-
-    Raises:
-        ConfigError: it cannot be made or written.
-    """
-    probe = folder / ".writable.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            "The report's folder cannot be written.", where=folder, found=reason, fix="report_dir=<another folder>"
-        ) from error
 
 
 def write_report(

@@ -7,7 +7,7 @@ from typing import Any
 
 from jewelenh.evaluation.findings import Findings
 from jewelenh.evaluation.plots import N_SERIES, gains_plot, interval_plot, scatter_plot
-from jewelenh.evaluation.words import SHORT, TITLES, UNITS, improved, interval, number, safe, verdict
+from jewelenh.evaluation.words import SHORT, TITLES, UNITS, improved, in_photos, interval, number, safe, verdict
 
 LINKS = {
     "summary": "Results",
@@ -26,7 +26,7 @@ def title(findings: Findings) -> str:
     run = findings.first
     level = str(run.protocol.get("level") or run.protocol["pairs"])
     many = f": {len(findings.evaluations)} checkpoints on" if findings.is_comparison else ":"
-    return safe(f"{level[:1].upper()}{level[1:]}{many} {len(run.photos)} photos of {run.split}")
+    return safe(f"{level[:1].upper()}{level[1:]}{many} {in_photos(len(run.photos))} of {run.split}")
 
 
 def header(findings: Findings) -> str:

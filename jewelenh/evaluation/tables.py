@@ -8,7 +8,7 @@ from jewelenh.evaluation.findings import Findings
 from jewelenh.evaluation.plots import N_SERIES
 from jewelenh.evaluation.protocol import Evaluation, PhotoScore
 from jewelenh.evaluation.strips import ranked_stems
-from jewelenh.evaluation.words import SHORT, TITLES, improved, interval, number, safe, tone, verdict
+from jewelenh.evaluation.words import SHORT, TITLES, improved, in_photos, interval, number, safe, tone, verdict
 
 MOST_ROWS = 500
 """More photos than this are in metrics.csv only."""
@@ -24,7 +24,7 @@ def summary(findings: Findings) -> str:
             rows.append(f'<tr class="group">{span}</tr>')
         rows += [_summary_row(findings, run, metric, index) for index, run in enumerate(findings.evaluations)]
     n_photos = len({score.photo for score in findings.first.photos})
-    caption = f"Means over {n_photos} photos, against target. The interval is of the mean gain."
+    caption = f"Means over {in_photos(n_photos)}, against target. The interval is of the mean gain."
     first = "checkpoint" if findings.is_comparison else "metric"
     return (
         f'<section id="summary"><h2>Results</h2>{_table(caption, [first, *COLUMNS], rows)}'

@@ -38,6 +38,11 @@ def is_better(metric: str, gain: float) -> bool:
     return gain < 0 if metric in LOWER_IS_BETTER else gain > 0
 
 
+def in_photos(n: int) -> str:
+    """Return `1 photo`, `2 photos`."""
+    return f"{n} photo{'' if n == 1 else 's'}"
+
+
 def improved(evaluation: Evaluation, metric: str) -> str:
     """Return how many of the photos improved; versions of one photo count once."""
     n_photos = len({score.photo for score in evaluation.photos})

@@ -1,0 +1,140 @@
+"""The export job as a user types it: files, card, the same pictures as the restorer, bad input."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from jewelenh.errors import CheckpointError
+from jewelenh.exporting.weights import load_network
+from jewelenh.images import Photo
+from jewelenh.refinement.checkpoint import KEY, describe, read_checkpoint
+from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.restorer import Restorer
+
+
+@pytest.fixture
+def checkpoint(tmp_path, tiny_weights):
+    """A run directory with a checkpoint whose network does something, and its metrics."""
+    torch.manual_seed(5)
+    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    config = {
+        "enhancer": {"name": "general_x4v3", "weights": str(tiny_weights), "precision": "fp32"},
+        "degradation": {"name": "moderate"},
+        "source": {"kind": "kaggle", "dataset": "somebody/rings"},
+        "seed": 3,
+    }
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    about = describe(network, config, tmp_path / "pairs" / "moderate-0123456789")
+    file = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    file.parent.mkdir(parents=True)
+    torch.save({"state_dict": state, "epoch": 3, "global_step": 77, KEY: about}, file)
+    row = {"input": 27.0, "refined": 28.5, "gain": 1.5, "gain_low": 1.2, "gain_high": 1.8, "share_improved": 0.9}
+    metrics = {"split": "test", "photos": [{}] * 10, "summary": {"psnr_db": row}, "about": {"epoch": 3, "step": 77}}
+    metrics["protocol"] = {"space": "sRGB | all channels", "metrics": {"psnr_db": "peak 255"}}
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    return file
+
+
+@pytest.mark.slow
+def test_graphs_weights_and_card(run_job, checkpoint, tmp_path, tiny_weights):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    outcome = run_job("export", "checkpoint=run", "output=out")
+    assert outcome.code == 0, outcome.err
+    names = {"refinement.onnx", "chain.onnx", "refinement.safetensors", "MODEL_CARD.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    for graph in ("refinement.onnx", "chain.onnx"):
+        said = re.search(rf"{graph}: largest difference from PyTorch (\S+), or (\S+) grey levels", outcome.out)
+        assert said and 0 < float(said.group(1)) < 1e-4 and float(said.group(2)) < 0.02
+
+    photo = np.random.default_rng(0).integers(0, 256, (21, 35, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "chain.onnx"))
+    _, refined = session.run(None, {"photo": photo.transpose(2, 0, 1)[None].astype(np.float32) / 255})
+    restorer = Restorer.from_checkpoint(checkpoint)
+    restorer.dtype = torch.float32
+    expected = restorer.restore(photo).astype(float)
+    found = refined[0].transpose(1, 2, 0) * 255
+    assert np.abs(found - expected).max() <= 1.5, "one rounding between the two networks, one at the end"
+    plain = restorer.upscaler.upscale(Photo(photo)).pixels.astype(float)
+    assert np.abs(expected - plain).max() > 10, "the refinement does something"
+
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    for told in (
+        "level moderate", "somebody/rings", "+1.50", "+1.20 to +1.80", "10 photos of the test split", "peak 255",
+        "space: sRGB", "opset 18", "## Licence",
+        "[-1, 1]", "[0, 1]", "RGB, channels first", "refinement.onnx", "weights of your own",
+    ):  # fmt: skip
+        assert told in card, told
+
+
+def test_weights_alone_rebuild_the_network(run_job, checkpoint, tmp_path):
+    outcome = run_job("export", f"checkpoint={checkpoint}", "format=safetensors", "output=out")
+    assert outcome.code == 0, outcome.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"refinement.safetensors", "MODEL_CARD.md"}
+    picture = torch.rand(1, 3, 19, 22) * 2 - 1
+    network = load_network(tmp_path / "out" / "refinement.safetensors")
+    assert torch.equal(network(picture), read_checkpoint(checkpoint).network().eval()(picture))
+    assert "onnxruntime" not in (tmp_path / "out" / "MODEL_CARD.md").read_text()
+
+
+def test_the_cards_snippets_run(run_job, checkpoint, tmp_path, monkeypatch):
+    assert run_job("export", f"checkpoint={checkpoint}", "format=safetensors", "output=out").code == 0
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    monkeypatch.chdir(tmp_path / "out")
+    scope = {"enhanced": torch.zeros(1, 3, 16, 16)}
+    exec(snippet, scope)
+    assert scope["refined"].shape == (1, 3, 16, 16)
+
+
+def test_metrics_of_another_checkpoint_stay_out_of_the_card(run_job, checkpoint, tmp_path):
+    other = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({**content, "global_step": 99}, other)
+    assert run_job("export", f"checkpoint={other}", "format=safetensors", "output=out").code == 0
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "Not measured yet" in card and "+1.50" not in card
+    forced = run_job("export", f"checkpoint={other}", "format=safetensors", "metrics=run/metrics.json")
+    assert forced.code == 2 and "not the metrics of this checkpoint" in forced.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "words"),
+    [
+        (["format=tflite"], 2, ["format cannot be used", "onnx or safetensors", "tflite"]),
+        (["checkpoint=text.ckpt"], 1, ["no readable checkpoint"]),
+        (["checkpoint=cut.ckpt"], 1, ["no readable checkpoint"]),
+        (["checkpoint=new.ckpt"], 1, ["another version", "99"]),
+        (["checkpoint=nowhere"], 1, ["no such checkpoint"]),
+        (["format=safetensors", "output=text.ckpt"], 2, ["cannot be written", "output="]),
+        (["metrics=none.json"], 2, ["metrics cannot be read"]),
+        (["metrics=text.ckpt"], 2, ["metrics cannot be read"]),
+    ],
+)
+def test_what_cannot_be_exported_is_said(run_job, checkpoint, tmp_path, overrides, code, words):
+    (tmp_path / "text.ckpt").write_text("hello")
+    (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:-900])
+    content = torch.load(checkpoint, weights_only=True)
+    content[KEY]["version"] = 99
+    torch.save(content, tmp_path / "new.ckpt")
+    given = {override.split("=")[0] for override in overrides}
+    outcome = run_job("export", *([] if "checkpoint" in given else ["checkpoint=run"]), *overrides)
+    assert outcome.code == code, outcome.err
+    assert "Traceback" not in outcome.err and "Unexpected" not in outcome.err
+    for word in words:
+        assert word in outcome.err
+
+
+def test_exported_weights_that_are_none_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    (tmp_path / "text.safetensors").write_text("hello")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_network(tmp_path / "text.safetensors")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_network(tmp_path / "none.safetensors")
+    with pytest.raises(CheckpointError, match="not written by jewelenh"):
+        load_network(tmp_path / "other.safetensors")
