@@ -2,9 +2,9 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
-EXTRAS := tracking,kaggle,realesrgan,sweep,demo,dev
+EXTRAS := tracking,kaggle,realesrgan,sweep,demo,export,fid,dev
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
-JOBS := fetch degrade enhance pair train evaluate predict demo
+JOBS := fetch degrade enhance pair train evaluate predict demo export
 ARGS ?=
 
 .DEFAULT_GOAL := help

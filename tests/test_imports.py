@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
-JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "report")
+JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
     {"recipe", "atomic", "manifest", "hardware", "images", "progress", "stage", "writable"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"refinement"},
     {"restorer"},
     {"results"},
-    {"chain", "prediction", "demonstration", "sweeps"},
+    {"chain", "prediction", "demonstration", "exporting", "sweeps"},
     {"job", "hints", "multirun", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below. Hydra belongs to the last one alone."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo")
+JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export")
 
 
 @pytest.fixture(scope="module")
