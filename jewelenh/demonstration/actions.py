@@ -58,6 +58,10 @@ class Actions:
             return _nothing(words.fault())
         return _everything(result, before)
 
+    def tidy(self, token: str | None) -> None:
+        """Delete the files of a result: by now Gradio has its own copies, which it deletes after a while."""
+        self.workshop.delete_files(token)
+
     def _find(self, label: str) -> Trained:
         found = by_label(self.trained())
         if label not in found:
@@ -93,7 +97,10 @@ class Actions:
 
     def refresh(self) -> Any:
         """List the checkpoints again, for who opens the page after a training."""
-        labels = list(by_label(self.trained()))
+        try:
+            labels = list(by_label(self.trained()))
+        except JewelenhError:
+            return gr.skip()  # all gone: the next photo says so
         return gr.Dropdown(choices=labels, value=labels[0])
 
 

@@ -157,11 +157,11 @@ def _wire(page: Any, parts: Parts, act: Actions) -> None:
         *(part.select for part in (parts.checkpoint, parts.level, parts.format, parts.scale)),  # `input` comes twice
         *(part.release for part in (parts.strength, parts.quality)),
     ]
-    gr.on(
-        changed, act.run, inputs, parts.shown, api_visibility="private", trigger_mode="always_last", concurrency_limit=1,
-        show_progress="full", show_progress_on=[parts.status],
-    )  # fmt: skip
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on(
+        changed, act.run, inputs, parts.shown, trigger_mode="always_last", concurrency_limit=1,
+        api_visibility="private", show_progress="full", show_progress_on=[parts.status],
+    ).then(act.tidy, parts.token, None, **quiet)  # fmt: skip
     parts.samples.select(act.sample, None, parts.photo, **quiet)
     parts.before.input(act.compare, [parts.token, parts.before], parts.slider, **quiet)
     parts.zoom.input(

@@ -6,6 +6,7 @@ The pictures come from the same calls as `predict`'s, so that its file and the d
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 import uuid
 from collections import OrderedDict
@@ -76,19 +77,22 @@ class Recent(Generic[V]):
 
     def __init__(self, size_of: Callable[[V], int], dropped: Callable[[V], None] = lambda _: None) -> None:
         self._entries: OrderedDict[object, V] = OrderedDict()
+        self._guard = threading.Lock()  # a look closer may come while a photo is under way
         self._size_of, self._dropped = size_of, dropped
 
     def get(self, key: object) -> V | None:
         """Return an entry and make it the newest."""
-        if key in self._entries:
-            self._entries.move_to_end(key)
-        return self._entries.get(key)
+        with self._guard:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+            return self._entries.get(key)
 
     def put(self, key: object, value: V) -> None:
         """Add an entry and drop the oldest that have no room any more."""
-        self._entries[key] = value
-        while len(self._entries) > 1 and sum(map(self._size_of, self._entries.values())) > KEPT_BYTES:
-            self._dropped(self._entries.popitem(last=False)[1])
+        with self._guard:
+            self._entries[key] = value
+            while len(self._entries) > 1 and sum(map(self._size_of, self._entries.values())) > KEPT_BYTES:
+                self._dropped(self._entries.popitem(last=False)[1])
 
 
 class Workshop:
@@ -144,6 +148,12 @@ class Workshop:
     def recall(self, token: str | None) -> Result | None:
         """Return an earlier result, unless it had to make room."""
         return None if token is None else self._results.get(token)
+
+    def delete_files(self, token: str | None) -> None:
+        """Delete the files of a result, whose pictures can still be looked at."""
+        result = self.recall(token)
+        if result is not None:
+            _forget(result)
 
     def _restorer(self, trained: Trained) -> Restorer:
         key = (trained.file, trained.when.timestamp())

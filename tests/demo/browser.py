@@ -92,6 +92,7 @@ class Visit:
         """Choose an option of a dropdown."""
         self.page.locator(f"{box} input").click()
         self.page.get_by_role("option", name=option, exact=True).click()
+        self.page.wait_for_selector("[role=option]", state="detached")  # the list fades away
 
     def wait_for(self, selector: str, **options: Any) -> Any:
         """Wait until something is there, and return it."""

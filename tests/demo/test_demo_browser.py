@@ -253,8 +253,9 @@ def test_in_the_end_no_file_is_left(browser, tmp_path, tiny_weights, ring):
         with visit(browser, running.url) as seat:
             seat.drop(ring)
             seat.wait_for("#slider img")
-            kept = [path for path in running.temporary.rglob("*") if path.is_file()]
-            assert any(path.name == "ring.jpg" for path in kept), "it was there while it was needed"
+            seat.download()
+            kept = [path for path in running.temporary.rglob("ring.jpg") if path.is_file()]
+            assert kept and all("gradio" in path.parts for path in kept), "only Gradio's copies, which it deletes"
         assert running.end() == 0
         assert "its files are deleted" in running.log.read_text() and "Traceback" not in running.log.read_text()
         assert not [path for path in running.temporary.rglob("*") if path.is_file() and "jewelenh" in str(path)]

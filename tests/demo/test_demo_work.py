@@ -87,6 +87,9 @@ def test_results_make_room_and_take_their_files_along(workshop, trained, upload,
     second = workshop.work(Request(photo, trained, "moderate", Output()))
     assert workshop.recall(first.token) is None and not first.file.parent.exists()
     assert workshop.recall(second.token) is second and second.file.is_file()
+    workshop.delete_files(second.token)
+    assert not second.file.exists() and workshop.recall(second.token) is second, "its pictures can still be seen"
+    workshop.delete_files(None)
     assert workshop.recall("never") is None and workshop.recall(None) is None
     workshop.close()
     assert not workshop.folder.exists()
