@@ -99,6 +99,7 @@ def _find(
     from jewelenh.evaluation.comparing import differences
     from jewelenh.evaluation.findings import Findings
     from jewelenh.evaluation.optional import find_optional
+    from jewelenh.evaluation.overlap import cautions
     from jewelenh.evaluation.protocol import score_checkpoints
 
     optional = find_optional(settings, pairs)
@@ -111,6 +112,7 @@ def _find(
         configs={name: one.config for name, one in read.items()},
         differences=differences(evaluations),
         left_out=optional.left_out,
+        cautions=cautions({name: one.pairs_dir for name, one in read.items()}, pairs, settings.split),
         crosscheck=optional.crosscheck(evaluations),
         fid=optional.fid(),
         settings={"pairs": str(pairs.directory), **settings.as_plain()},

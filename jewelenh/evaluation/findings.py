@@ -22,6 +22,8 @@ class Findings:
     differences: Sequence[Difference] = ()
     left_out: Sequence[str] = ()
     """Metrics that could not be had, each with the reason."""
+    cautions: Sequence[str] = ()
+    """What a reader must know before believing the numbers."""
     crosscheck: Mapping[str, Any] | None = None
     fid: Mapping[str, float] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +46,7 @@ class Findings:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values: of one checkpoint flat, of several below `checkpoints`, with their differences."""
-        extra: dict[str, Any] = {"left_out": list(self.left_out)}
+        extra: dict[str, Any] = {"left_out": list(self.left_out), "cautions": list(self.cautions)}
         if self.crosscheck is not None:
             extra["crosscheck"] = dict(self.crosscheck)
         if self.fid is not None:

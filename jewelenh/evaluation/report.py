@@ -129,6 +129,8 @@ def print_report(findings: Findings, title: str, files: Mapping[str, Path]) -> N
     """Print the tables, what was left out and why, and where everything is."""
     console = Console(width=max(130 if findings.is_comparison else 100, Console().width), soft_wrap=True)
     console.print(summary_table(findings, title))
+    for caution in findings.cautions:
+        console.print(f"  mind: {caution}", highlight=False, markup=False)
     if findings.is_comparison:
         console.print(differences_table(findings))
     console.print(worst_table(findings))

@@ -31,10 +31,11 @@ def title(findings: Findings) -> str:
 
 def header(findings: Findings) -> str:
     """Return the headline: what was measured, and the answer in one sentence and a few figures."""
+    cautions = "".join(f'<p class="caution"><strong>Mind:</strong> {safe(text)}</p>\n' for text in findings.cautions)
     links = "".join(f'<a href="#{name}">{text}</a>' for name, text in LINKS.items())
     return (
         f'<header>\n<p class="over">jewelenh · evaluation</p>\n<h1>{title(findings)}</h1>\n'
-        f'<p class="lead">{answer(findings)}</p>\n'
+        f'<p class="lead">{answer(findings)}</p>\n{cautions}'
         f'<ul class="tiles">{"".join(_tile(findings, metric) for metric in findings.metrics)}</ul>\n'
         f'<nav aria-label="Sections">{links}</nav>\n</header>'
     )

@@ -158,6 +158,22 @@ def test_every_split_and_other_pairs_can_be_scored(run_job, runs, drawn_pairs_of
         assert stems == {pair.stem for pair in drawn_pairs_of_32.split(split)}
 
 
+def test_photos_of_the_training_are_no_test(run_job, runs, drawn_pairs_of_32, tmp_path):
+    n_train = len({pair.photo for pair in drawn_pairs_of_32.split("train")})
+    outcome = run_job("evaluate", f"checkpoint={runs['lot']}", "split=train", "report_dir=train")
+    assert f"{n_train} of {n_train} photos: this network was trained on them" in outcome.out
+    assert "no test of it" in (tmp_path / "train" / "report.html").read_text()
+    assert report_of(tmp_path / "train")["cautions"]
+    assert run_job("evaluate", f"checkpoint={runs['lot']}", "report_dir=test").code == 0
+    assert report_of(tmp_path / "test")["cautions"] == []
+    twin = drawn(tmp_path / "twin", level="severe")  # the same photos in another directory, split the same way
+    told = run_job("evaluate", f"checkpoint={runs['lot']}", f"pairs_dir={twin.directory}", "split=train")
+    assert f"{n_train} of {n_train} photos" in told.out
+    lost = checkpoint_of(tmp_path / "lost.ckpt", tmp_path / "gone", 0.1)
+    told = run_job("evaluate", f"checkpoint={lost}", f"pairs_dir={twin.directory}")
+    assert "may have seen these photos" in told.out
+
+
 def test_lpips_joins_where_its_weights_are(run_job, tmp_path):
     from torchvision.models import alexnet
 
