@@ -31,11 +31,11 @@ def _find(wanted: str, output_dir: Path) -> Path:
 
     if wanted != "latest":
         return Path(wanted).expanduser().absolute()
-    sweeps = sorted(output_dir.absolute().glob("*-sweeps/*/sweep.json"), key=lambda file: file.stat().st_mtime_ns)
-    if not sweeps:
+    found = [file for place in ("*-sweeps", "searches") for file in output_dir.absolute().glob(f"{place}/*/sweep.json")]
+    if not found:
         fix = "run one: python -m jewelenh.train -m +experiment=mild,moderate,severe"
         raise StageError("There is no sweep yet.", where=output_dir, expected="<job>-sweeps/<time>/sweep.json", fix=fix)
-    return sweeps[-1].parent
+    return max(found, key=lambda file: file.stat().st_mtime_ns).parent
 
 
 if __name__ == "__main__":

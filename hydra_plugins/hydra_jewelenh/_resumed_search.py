@@ -61,6 +61,7 @@ class ResumedSearch(OptunaSweeperImpl):
         if study.trials:
             self.sampler.reseed_rng()  # or it would draw what it drew in the first call
             log.info("search %s: %d trials are finished, %d are tried again", study.study_name, n_finished, n_again)
+        self.job_idx = len(study.trials)  # the search has one directory: no job may take an earlier one's
         self.n_trials = max(0, self.n_trials - n_finished)
         super().sweep(arguments)
 

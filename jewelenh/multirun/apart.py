@@ -25,7 +25,16 @@ from jewelenh.errors import BusyError, ConfigError, JewelenhError, StoppedError
 from jewelenh.multirun.claim import known_result, note_run, objective_of
 from jewelenh.sweeps.gpus import visible_gpus
 from jewelenh.sweeps.leases import lease_dir, leased
-from jewelenh.sweeps.notes import JOB_DIR, SWEEP_NAME, JobNote, amend_note, notes_of, read_note, write_note
+from jewelenh.sweeps.notes import (
+    JOB_DIR,
+    SWEEP_NAME,
+    JobNote,
+    amend_note,
+    began_at,
+    notes_of,
+    read_note,
+    write_note,
+)
 from jewelenh.sweeps.processes import run_process
 
 log = logging.getLogger(__name__)
@@ -63,8 +72,8 @@ def run_apart(name: str, cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     job_dir = Path(hydra.runtime.output_dir)
     level = cfg.degradation.name if "degradation" in cfg else None
-    overrides = tuple(hydra.overrides.task)
-    write_note(job_dir, JobNote(int(hydra.job.num), name, overrides, level=level, seed=cfg.get("seed")))
+    overrides, at = tuple(hydra.overrides.task), began_at(job_dir.parent)
+    write_note(job_dir, JobNote(int(hydra.job.num), name, overrides, level=level, seed=cfg.get("seed"), sweep_at=at))
     started_s = time.monotonic()
     try:
         code = _wait_and_run(name, cfg, job_dir)
@@ -93,7 +102,8 @@ def _wait_and_run(name: str, cfg: DictConfig, job_dir: Path) -> int:
         note_run(known, job_dir)
         amend_note(job_dir, returned=objective_of(known, cfg.objective))
         return 0
-    failed = [note for _, note in notes_of(job_dir.parent) if note.state == "failed"]
+    at = began_at(job_dir.parent)
+    failed = [note for _, note in notes_of(job_dir.parent) if note.state == "failed" and note.sweep_at == at]
     if cfg.fail_fast and failed:
         raise StoppedError(f"fail_fast: job {failed[0].number} failed", exit_code=SKIPPED)
     gpus = [] if name in ON_CORES else visible_gpus(cfg.lease.gpus)
@@ -139,12 +149,15 @@ def _n_cores(cfg: DictConfig, n_all: int) -> int:
             raise ConfigError(
                 "lease.cores cannot be used.", expected="auto, or a number above 0", found=cfg.lease.cores
             )
-        return cfg.lease.cores
+        return int(cfg.lease.cores)
     launcher = HydraConfig.get().launcher
+    asked = launcher.get("cpus_per_task") or (launcher.get("remote") or {}).get("num_cpus")  # of SLURM, of Ray
+    if asked:
+        return max(1, int(asked))
     n_jobs = launcher.get("n_jobs", 1)
     if n_jobs is None or n_jobs < 1:  # joblib: -1 is one for each core
         return 1
-    return max(1, n_all // n_jobs)
+    return max(1, n_all // int(n_jobs))
 
 
 def _command(name: str, job_dir: Path) -> list[str]:
@@ -170,12 +183,12 @@ def _ending(code: int, job_dir: Path) -> dict[str, Any]:
     if code == 0:
         return {"state": "finished", "reason": None, "traceback": None}
     if code == BusyError.exit_code:
-        return {"state": "busy", "reason": reason}
+        return {"state": "busy", "reason": reason, "traceback": None}
     if code == SKIPPED:
-        return {"state": "skipped", "reason": reason}
+        return {"state": "skipped", "reason": reason, "traceback": None}
     told = {128 + number for number in (signal.SIGINT, signal.SIGTERM)}
     if code in told or code in {-signal.SIGINT, -signal.SIGTERM}:
-        return {"state": "stopped", "reason": reason or "told to stop; the same command goes on from there"}
+        return {"state": "stopped", "reason": reason or "told to stop", "traceback": None}
     if code < 0:
         reason = f"killed by {signal.Signals(-code).name}"
         if code == -signal.SIGKILL:
@@ -199,8 +212,8 @@ def note_failure(error: BaseException, job_dir: Path | None = None) -> None:
         return
     text = "".join(traceback.format_exception(error))
     (place / TRACEBACK).write_text(text, encoding="utf-8", errors="backslashreplace")
-    reason = (str(error).splitlines() or [""])[0]
-    amend_note(place, reason=f"{type(error).__name__}: {reason}", traceback=TRACEBACK)
+    kind = "" if isinstance(error, StoppedError | BusyError) else f"{type(error).__name__}: "
+    amend_note(place, reason=kind + (str(error).splitlines() or [""])[0], traceback=TRACEBACK)
 
 
 def note_result(returned: Any) -> None:

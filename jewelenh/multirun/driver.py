@@ -32,7 +32,7 @@ class _Driver:
 
     sweep_dir: Path
     job: str
-    at: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    at: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
     over: threading.Event = field(default_factory=threading.Event)
     said: set[int] = field(default_factory=set)
 
@@ -46,7 +46,7 @@ class _Driver:
         found = list(notes_of(self.sweep_dir))
         settings = settings_of([note for _, note in found])
         for job_dir, note in found:
-            if note.state in ENDED and note.number not in self.said:
+            if note.sweep_at == self.at and note.state in ENDED and note.number not in self.said:
                 self.said.add(note.number)
                 _say_ending(job_dir, note, settings[note.number])
 
@@ -55,14 +55,12 @@ _drivers: list[_Driver] = []
 """The sweep of this process, if it drives one."""
 
 
-class Sweep(Callback):
+class Sweep(Callback):  # type: ignore[misc]
     """Hydra's word that a sweep begins; in the process that drives it."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forget an earlier sweep in the same directory, note the command, and begin to watch the jobs."""
+        """Note the command, and begin to watch the jobs."""
         driver = _Driver(Path(str(config.hydra.sweep.dir)).absolute(), str(config.hydra.job.name))
-        for job_dir, _ in notes_of(driver.sweep_dir):
-            (job_dir / "job.json").unlink()
         _write_sweep(driver)
         _drivers.append(driver)
         threading.Thread(target=driver.watch, daemon=True).start()
@@ -85,7 +83,7 @@ def _conclude(driver: _Driver) -> int:
     """Return how many jobs have no result."""
     driver.over.set()
     driver.look()
-    notes = [note for _, note in notes_of(driver.sweep_dir)]
+    notes = [note for _, note in notes_of(driver.sweep_dir) if note.sweep_at == driver.at]
     if not notes:
         return 0
     counts = {state: sum(note.state == state for note in notes) for state in sorted({note.state for note in notes})}

@@ -180,7 +180,7 @@ def settings_of(notes: Sequence[JobNote]) -> dict[int, str]:
         if len(different) > 1 and key not in NOT_SETTINGS and not tells_the_level:
             chosen.append(key)
     return {
-        number: " ".join(f"{_short(key, chosen)}={given[key]}" for key in chosen if key in given)
+        number: " ".join(f"{_short(key, chosen)}={_rounded(given[key])}" for key in chosen if key in given)
         for number, given in values.items()
     }
 
@@ -188,6 +188,14 @@ def settings_of(notes: Sequence[JobNote]) -> dict[int, str]:
 def _split(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value
+
+
+def _rounded(value: str) -> str:
+    """Return a searched number without the digits that nobody reads."""
+    try:
+        return f"{float(value):.5g}" if len(value) > 8 else value
+    except ValueError:
+        return value
 
 
 def _short(key: str, keys: Sequence[str]) -> str:

@@ -46,18 +46,18 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 def fitted(values: Mapping[str, Any], given: Collection[str], has_gpu: bool) -> dict[str, Any]:
     """Return `values` as training takes them here: without a GPU with those of `without_gpu` that nobody gave."""
-    values = copy.deepcopy(dict(values))
+    taken = copy.deepcopy(dict(values))
     on_gpu = has_gpu and values["trainer"]["accelerator"] in {"auto", "gpu", "cuda"}
     if on_gpu or values["model"]["recipe"] == "esrgan":  # which does not read `data`
-        return values
+        return taken
     for key, value in (values.get("without_gpu") or {}).items():
         if key not in given:
             *parents, name = key.split(".")
-            node = values
+            node = taken
             for parent in parents:
                 node = node[parent]
             node[name] = value
-    return values
+    return taken
 
 
 def _kept(node: Mapping[str, Any], prefix: str, run_dir: str) -> Iterator[tuple[str, Any]]:

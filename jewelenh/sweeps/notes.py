@@ -47,6 +47,8 @@ class JobNote:
     trained_s: float | None = None
     """What its run took, in all of its tries."""
     tries: int = 1
+    sweep_at: str | None = None
+    """When the sweep began: a directory may have seen several."""
 
     @property
     def command(self) -> str:
@@ -73,6 +75,14 @@ def amend_note(job_dir: Path, **changes: Any) -> None:
     note = read_note(job_dir)
     if note is not None:
         write_note(job_dir, replace(note, **changes))
+
+
+def began_at(sweep_dir: Path) -> str | None:
+    """Return when the sweep under way in this directory began."""
+    try:
+        return str(json.loads((sweep_dir / SWEEP).read_text(encoding="utf-8"))["at"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def notes_of(sweep_dir: Path) -> Iterator[tuple[Path, JobNote]]:

@@ -93,7 +93,7 @@ def _failures(sweep: SweepResults) -> str:
 def _results(sweep: SweepResults) -> str:
     if not sweep.groups:
         return ""
-    table = _table(GROUP_COLUMNS, group_rows(sweep), "dense")
+    table = _table(GROUP_COLUMNS, group_rows(sweep), "dense results")
     return f'<h2>Results</h2><p class="soft">{escape(NOTE.replace("`", ""))}</p>{table}'
 
 

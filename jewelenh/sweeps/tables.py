@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Iterator, Sequence
 
 from jewelenh.evaluation.protocol import bootstrap_interval
@@ -96,7 +97,7 @@ def _run_row(result: Result) -> tuple[str, ...]:
         "" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}",
         number(result.val_gain_db, "+.3f"),
         str(note.tries),
-        result.note.run if note.state == "finished" else "",
+        os.path.relpath(result.run_dir, result.job_dir.parent) if note.state == "finished" else "",
     )
 
 

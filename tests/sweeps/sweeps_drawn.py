@@ -1,0 +1,70 @@
+"""Trainings of a few seconds on drawn photos, and a sweep directory as jobs leave it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests_drawn import chain_overrides
+
+from jewelenh.sweeps.notes import JobNote, write_note
+
+
+def small(photos: Path, weights: Path) -> list[str]:
+    """Return overrides for a training of one epoch and three steps."""
+    return [
+        "+experiment=mild",
+        *chain_overrides(photos, weights),
+        "data.crop=32", "data.batch_size=4", "data.crops_per_photo=1", "data.eval_crop=null",
+        "model.network.features=4", "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.precision=32-true",
+        "logger=csv", "callbacks.panel=null", "lease.cores=1",
+    ]  # fmt: skip
+
+
+def start(folder: Path, job: str, *words: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a job as a user would, in a process group of its own, with what it says in out.txt."""
+    told = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1", "TMPDIR": str(folder), **environment}
+    with (folder / "out.txt").open("a") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"jewelenh.{job}", *words],
+            cwd=folder, env={**os.environ, **told}, stdout=out, stderr=out, text=True, start_new_session=True,
+        )  # fmt: skip
+
+
+def notes(sweep_dir: Path) -> dict[int, dict]:
+    """Return the jobs' notes of a sweep."""
+    found = [json.loads(file.read_text()) for file in sweep_dir.glob("*/job.json")]
+    return {note["number"]: note for note in found}
+
+
+def sweeps(folder: Path, job: str = "train") -> list[Path]:
+    """Return the sweeps in order."""
+    return sorted((folder / "outputs" / f"{job}-sweeps").iterdir())
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a driver and all that it started, as a power cut would."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def fake_job(sweep_dir: Path, number: int, gain_db: float | None = None, **values: object) -> Path:
+    """Leave a job in a sweep directory; with a gain also a tested run of two photos."""
+    job_dir = sweep_dir / str(number)
+    job_dir.mkdir(parents=True)
+    given = {"job": "train", "overrides": (), "state": "finished", "level": "mild", "seed": 1, **values}
+    write_note(job_dir, JobNote(number=number, **given))
+    if gain_db is not None:
+        row = {"input": 30.0, "refined": 30.0 + gain_db, "gain": gain_db, "gain_low": gain_db - 0.1, "gain_high": 9.0}
+        photos = [
+            {"stem": f"{name}-0", "photo": name, "input": {"psnr_db": 30.0}, "refined": {"psnr_db": 30.0 + gain_db}}
+            for name in ("a", "b")
+        ]
+        (job_dir / "metrics.json").write_text(json.dumps({"summary": {"psnr_db": row}, "photos": photos}))
+        (job_dir / "csv").mkdir()
+        (job_dir / "csv" / "metrics.csv").write_text("epoch,step,val/gain_db,train/loss_epoch\n0,3,0.1,\n0,3,,0.5\n")
+    return job_dir
