@@ -2,9 +2,9 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
-EXTRAS := tracking,kaggle,realesrgan,sweep,demo,export,fid,dev
+EXTRAS := tracking,kaggle,realesrgan,sweep,ray,demo,export,fid,dev
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
-JOBS := fetch degrade enhance pair train evaluate predict demo export
+JOBS := fetch degrade enhance pair train evaluate predict demo export report
 ARGS ?=
 
 .DEFAULT_GOAL := help
