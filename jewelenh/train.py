@@ -64,7 +64,7 @@ def _train(cfg: DictConfig, checkpoint: Path | None) -> dict[str, float]:
     check_room(folder, recipe.module, n_checkpoints(callbacks))
     with memory_advice():
         trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=checkpoint or _resumed(cfg), weights_only=True)
-    return {**_conclude(trainer, recipe, folder), **best.numbers}
+    return {**_conclude(trainer, recipe, folder), **best.numbers} if trainer.is_global_zero else {}
 
 
 def _quieten() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from jewelenh.sweeps.claims import Run, claimed, finished_run
 from jewelenh.sweeps.gpus import visible_gpus
 from jewelenh.sweeps.identity import fitted, identity
 from jewelenh.sweeps.notes import JOB_DIR, amend_note, relative_run
+from jewelenh.sweeps.ranks import follow, is_follower
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,11 @@ def claimed_run(cfg: DictConfig) -> Iterator[Run]:
         yield Run(here)
         return
     output_dir = Path(cfg.paths.output_dir).absolute()
+    if is_follower():
+        run = follow(output_dir, _identity(cfg), rerun=cfg.rerun)
+        _move_to(run.directory, here)
+        yield run
+        return
     with claimed(output_dir, _identity(cfg), here, rerun=cfg.rerun, busy=cfg.busy) as run:
         _move_to(run.directory, here)
         note_run(run)
@@ -61,11 +68,13 @@ def known_result(cfg: DictConfig) -> Run | None:
 
 
 def objective_of(run: Run, name: str) -> float:
-    """Return the number that `objective` names.
+    """Return the number that `objective` names; none in a process that only helped the first one.
 
     Raises:
         ConfigError: the run measured no such thing.
     """
+    if is_follower() and not run.numbers:
+        return math.nan
     if name not in run.numbers:
         valid = ", ".join(sorted(run.numbers))
         raise ConfigError(f"objective={name} is nothing that the run measures.", expected=valid, where=run.directory)
