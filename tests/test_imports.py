@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "stage", "writable"},
+    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "schedules", "stage", "writable"},
     {"sources", "degradation", "esrgan", "pairs"},
     {"evaluation"},
     {"refinement"},

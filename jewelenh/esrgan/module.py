@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,10 +13,10 @@ from torch.nn import functional
 from jewelenh.errors import JewelenhError
 from jewelenh.evaluation.metrics import psnr_db
 from jewelenh.images import from_unit, to_unit
+from jewelenh.schedules import Scheduler, scheduled
 
 KEY = "jewelenh_esrgan"
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-Scheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 
 
 class CharbonnierLoss(nn.Module):
@@ -53,28 +52,11 @@ class SteadyLoss(nn.Module):
         return loss
 
 
-def warm_cosine(
-    optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int, warm_share: float = 0.05, floor: float = 0.02
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Rise linearly for `warm_share` of all steps, then fall by half a cosine to `floor` of the learning rate.
-
-    PyTorch's OneCycleLR does the same but divides by zero in runs of a few steps.
-    """
-    n_steps = epochs * steps_per_epoch
-    n_warm = max(1, round(warm_share * n_steps))
-
-    def factor(step: int) -> float:
-        fallen = min(1.0, max(0, step - n_warm) / max(1, n_steps - n_warm))
-        return min((step + 1) / n_warm, floor + (1 - floor) * (1 + math.cos(math.pi * fallen)) / 2)
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
 class SuperResolutionModule(pl.LightningModule):
     """Trains any network from `low`, (B, 3, h, w) in [0, 1], to `high`, (B, 3, h * scale, w * scale).
 
     Logs `train/loss`; `val/psnr_db_clean`, `val/psnr_db_degraded` and their mean `val/psnr_db`, which picks the best
-    checkpoint; `val/psnr_db_input` is that mean for bicubic. The schedule moves every step.
+    checkpoint; `val/psnr_db_input` is that mean for bicubic.
     """
 
     def __init__(
@@ -125,11 +107,9 @@ class SuperResolutionModule(pl.LightningModule):
             self.log(name, value, prog_bar=name == "val/gain_db", batch_size=n, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser and the schedule, stepped once a batch."""
+        """Build the optimiser and the schedule."""
         optimizer = self._optimizer(self.network.parameters())
-        if self._scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
+        return scheduled(optimizer, self._scheduler, lambda: int(self.trainer.estimated_stepping_batches))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in the checkpoint what it is."""

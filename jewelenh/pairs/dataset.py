@@ -71,7 +71,7 @@ class PairsDataset(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         """Return the batch of `keys`."""
-        chosen = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        chosen = [key if isinstance(key, tuple) else divmod(key, len(self.pairs)) for key in keys]
         pairs = [self.pairs[index] for _, index in chosen]
         cuts = [self.cut(pair, epoch) for (epoch, _), pair in zip(chosen, pairs, strict=True)]
         self._check_one_size(cuts)

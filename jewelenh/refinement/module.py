@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from jewelenh.errors import TrainingError
 from jewelenh.evaluation.metrics import psnr_db, ssim
 from jewelenh.refinement.checkpoint import KEY, check_same_run
+from jewelenh.schedules import Scheduler, scheduled
 
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-Scheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 
 
 class RefinementModule(pl.LightningModule):
@@ -84,11 +84,9 @@ class RefinementModule(pl.LightningModule):
             self.log(name, value.mean(), prog_bar=name in shown, batch_size=len(target), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser over the network's parameters, and the schedule, stepped once an epoch."""
+        """Build the optimiser over the network's parameters, and the schedule."""
         optimizer = self._optimizer(self.network.parameters())
-        if self._scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+        return scheduled(optimizer, self._scheduler, lambda: int(self.trainer.estimated_stepping_batches))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put what rebuilds the network beside its weights."""

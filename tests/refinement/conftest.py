@@ -19,6 +19,7 @@ from jewelenh.refinement.checkpoint import describe
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.schedules import warm_cosine
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ class Run:
             network,
             PixelLoss(),
             functools.partial(torch.optim.Adam, lr=1e-2),
-            functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=3),
+            functools.partial(warm_cosine, warm_share=0.2),
             about=lambda: describe(network, config, pairs.directory),
         )
         chosen = {"logger": False, "accelerator": "cpu", "devices": 1, "num_sanity_val_steps": 0, **options}
