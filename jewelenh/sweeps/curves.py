@@ -106,4 +106,6 @@ def _ticks(low: float, high: float, n_ticks: int = 5) -> list[float]:
     step = 10 ** math.floor(math.log10(span / n_ticks))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= n_ticks)
     first, last = math.floor(low / step), math.ceil(high / step)
+    if first == last:
+        first, last = first - 1, last + 1
     return [round(number * step, 10) for number in range(first, last + 1)]
