@@ -12,7 +12,7 @@ import gradio as gr
 
 from jewelenh.demonstration import words
 from jewelenh.demonstration.pictures import View, panel, whole
-from jewelenh.demonstration.trained import Trained, by_label
+from jewelenh.demonstration.trained import Trained, choices
 from jewelenh.demonstration.upload import Limits, read_upload
 from jewelenh.demonstration.work import Request, Result, Workshop
 from jewelenh.errors import JewelenhError
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 AS_IT_IS = "as it is"
 FORMATS = {"as the original": "same", "PNG": "png", "JPEG": "jpg", "WebP": "webp"}
 SIZES: dict[str, float | None] = {"the enhancer's": None, "as the original": 1.0, "half of the original": 0.5}
-BEFORE = {"ESRGAN": "enhanced", "original": "original"}
+BEFORE = {"ESRGAN": "enhanced", "what went in": "original"}
 BEFORE_AND_AFTER = ("original", "ESRGAN", "refined")
 FIRST_CLICK_ZOOM = 4.0
 
@@ -62,11 +62,11 @@ class Actions:
         """Delete the files of a result: by now Gradio has its own copies, which it deletes after a while."""
         self.workshop.delete_files(token)
 
-    def _find(self, label: str) -> Trained:
-        found = by_label(self.trained())
-        if label not in found:
-            raise JewelenhError("This checkpoint is no longer there.", where=label, fix="reload the page")
-        return found[label]
+    def _find(self, key: str) -> Trained:
+        found = {one.key: one for one in self.trained()}
+        if key not in found:
+            raise JewelenhError("This checkpoint is no longer there.", fix="reload the page and choose another")
+        return found[key]
 
     def sample(self, event: gr.SelectData) -> str:
         """Take a sample photo as the upload."""
@@ -98,10 +98,10 @@ class Actions:
     def refresh(self) -> Any:
         """List the checkpoints again, for who opens the page after a training."""
         try:
-            labels = list(by_label(self.trained()))
+            found = choices(self.trained())
         except JewelenhError:
             return gr.skip()  # all gone: the next photo says so
-        return gr.Dropdown(choices=labels, value=labels[0])
+        return gr.Dropdown(choices=found, value=found[0][1])
 
 
 def _everything(result: Result, before: str) -> list[Any]:

@@ -12,7 +12,7 @@ import gradio as gr
 from jewelenh.demonstration import words
 from jewelenh.demonstration.actions import AS_IT_IS, BEFORE, BEFORE_AND_AFTER, FORMATS, SIZES, Actions
 from jewelenh.demonstration.pictures import MOST_ZOOM, View
-from jewelenh.demonstration.trained import Trained, by_label
+from jewelenh.demonstration.trained import Trained, choices
 from jewelenh.demonstration.upload import Limits
 from jewelenh.demonstration.work import Workshop
 
@@ -73,13 +73,13 @@ def build(workshop: Workshop, trained: Callable[[], Sequence[Trained]], samples:
             "repair what it makes of a poor photo.</p>",
             elem_id="head",
         )
-        parts = _layout(list(by_label(trained())), list(workshop.levels), samples, limits)
+        parts = _layout(choices(trained()), list(workshop.levels), samples, limits)
         _wire(page, parts, Actions(workshop, trained, samples, limits))
     page.queue(max_size=limits.queue, default_concurrency_limit=1)
     return page
 
 
-def _layout(checkpoints: list[str], levels: list[str], samples: Sequence[Path], limits: Limits) -> Parts:
+def _layout(checkpoints: list[tuple[str, str]], levels: list[str], samples: Sequence[Path], limits: Limits) -> Parts:
     with gr.Row(elem_id="bench"):
         with gr.Column(scale=1, min_width=300, elem_id="side"):
             left = _settings(checkpoints, levels, samples, limits)
@@ -119,7 +119,9 @@ def _pictures() -> dict[str, Any]:
     return made
 
 
-def _settings(checkpoints: list[str], levels: list[str], samples: Sequence[Path], limits: Limits) -> dict[str, Any]:
+def _settings(
+    checkpoints: list[tuple[str, str]], levels: list[str], samples: Sequence[Path], limits: Limits
+) -> dict[str, Any]:
     hint = f"up to {limits.megapixels:g} megapixels and {limits.file_mb:g} MB"
     made: dict[str, Any] = {
         "photo": gr.File(label=f"Photo, {hint}", type="filepath", height=170, elem_id="photo"),
@@ -128,7 +130,7 @@ def _settings(checkpoints: list[str], levels: list[str], samples: Sequence[Path]
             allow_preview=False, interactive=False, buttons=[], elem_id="samples",
         ),
         "checkpoint": gr.Dropdown(
-            checkpoints, value=checkpoints[0], label="Checkpoint, newest first", elem_id="checkpoint",
+            checkpoints, value=checkpoints[0][1], label="Checkpoint, newest first", elem_id="checkpoint",
         ),
         "level": gr.Dropdown(
             [AS_IT_IS, *levels], value=AS_IT_IS, label="Degrade the photo first", elem_id="level",
@@ -155,7 +157,7 @@ def _wire(page: Any, parts: Parts, act: Actions) -> None:
     changed = [
         *(part.change for part in (parts.photo, parts.reference)),
         *(part.select for part in (parts.checkpoint, parts.level, parts.format, parts.scale)),  # `input` comes twice
-        *(part.release for part in (parts.strength, parts.quality)),
+        *(part.change for part in (parts.strength, parts.quality)),  # `release` misses the keyboard
     ]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on(

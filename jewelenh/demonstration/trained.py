@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Trained:
     """See `refinement.likeness`; None where it does not say."""
 
     @property
+    def key(self) -> str:
+        """Return what stands for it on the page: the same while a training goes on and replaces the file."""
+        return hashlib.sha256(str(self.file).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    @property
     def label(self) -> str:
         """Return one line to pick it by."""
         return f"{self.level} · {self.when:%d %b %Y, %H:%M}"
@@ -57,15 +63,15 @@ def find_trained(output_dir: Path, given: Path | None = None) -> list[Trained]:
     return found
 
 
-def by_label(trained: Sequence[Trained]) -> dict[str, Trained]:
-    """Return them by labels of which no two are equal."""
-    named: dict[str, Trained] = {}
+def choices(trained: Sequence[Trained]) -> list[tuple[str, str]]:
+    """Return (label, key) of each, with no two labels equal."""
+    labels: list[str] = []
     for one in trained:
         label, number = one.label, 2
-        while label in named:
+        while label in labels:
             label, number = f"{one.label} ({number})", number + 1
-        named[label] = one
-    return named
+        labels.append(label)
+    return [(label, one.key) for label, one in zip(labels, trained, strict=True)]
 
 
 def _usable(path: Path) -> Trained | None:

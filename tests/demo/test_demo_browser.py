@@ -90,10 +90,8 @@ def test_the_settings_are_those_of_predict(seat, served, run_job, ring):
     seat.page.get_by_text("File to download").click()
     seat.choose("#format", "PNG")
     seat.choose("#scale", "as the original")
-    number = seat.page.locator("#strength input[type=number]")
-    number.fill("0.4")
-    number.press("Tab")
-    seat.page.locator("#strength input[type=range]").press("ArrowRight")  # 0.45, and lets go of it
+    seat.page.locator("#strength input[type=number]").fill("0.4")
+    seat.page.locator("#strength input[type=range]").press("ArrowRight")  # to 0.45
     seat.page.wait_for_function("document.querySelector('#status').innerText.includes('80 × 60 → 80 × 60')")
     expected = predicted(served, run_job, ring, "format=png", "scale=1", "strength=0.45")
     for _ in range(50):
@@ -155,7 +153,7 @@ def test_a_click_looks_closer_and_the_slider_takes_the_original(seat, ring):
         "before => document.querySelector('#panel-refined img').getAttribute('src') !== before", arg=before
     )
     assert float(seat.page.locator("#zoom input[type=number]").input_value()) == 4
-    seat.page.get_by_role("radio", name="original").check()
+    seat.page.get_by_role("radio", name="what went in").check()
     seat.page.wait_for_function(
         "before => document.querySelector('#slider img').getAttribute('src') !== before", arg=compared
     )
@@ -226,6 +224,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser, served, ring):
     with visit(browser, served.url, 390, 844) as seat:
         seat.drop(ring)
         seat.wait_for("#slider img")
+        seat.choose("#level", "severe")
+        seat.wait_for("#scores table")
         assert seat.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -13,7 +13,7 @@ from jewelenh.demonstration import upload as upload_module
 from jewelenh.demonstration import words
 from jewelenh.demonstration.pictures import MOST_ZOOM, PANEL_PX, WHOLE_PX, View, panel, whole
 from jewelenh.demonstration.scores import Scores, score
-from jewelenh.demonstration.trained import by_label, find_trained
+from jewelenh.demonstration.trained import choices, find_trained
 from jewelenh.demonstration.upload import Limits
 from jewelenh.demonstration.work import Result
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
@@ -74,8 +74,11 @@ def test_statistics_of_another_version_count_as_unknown(tmp_path, tiny_weights):
 def test_labels_differ_even_where_runs_ended_in_the_same_minute(tmp_path, tiny_weights):
     for name in "ab":
         write_checkpoint(tmp_path / name / "checkpoints/best.ckpt", tiny_weights)
-    named = by_label(find_trained(tmp_path))
-    assert len(named) == 2 and all(label.startswith("moderate · ") for label in named)
+    found = find_trained(tmp_path)
+    labels, keys = zip(*choices(found), strict=True)
+    assert len(set(labels)) == len(set(keys)) == 2 and all(label.startswith("moderate · ") for label in labels)
+    write_checkpoint(tmp_path / "a" / "checkpoints/best.ckpt", tiny_weights, age_s=4000)
+    assert {one.key for one in find_trained(tmp_path)} == set(keys), "a training that goes on takes no choice away"
 
 
 def test_a_view_stays_inside_the_picture():
