@@ -94,7 +94,7 @@ def _block(n_in: int, n_out: int, normalise: bool) -> nn.Sequential:
 
 
 class RefinementUNet(nn.Module):
-    """A residual U-Net on a folded picture: `refined = input + residual`, and the residual starts at exactly zero.
+    """A residual U-Net on a folded picture: `refined = input + residual_scale * residual`, which starts at zero.
 
     Neighbouring pixels are folded into channels (`fold` by `fold` of them; Shi et al., CVPR 2016, the other way round),
     because what the enhancer leaves behind is soft: at half resolution the same work looks twice as far. `blocks` are
@@ -102,9 +102,18 @@ class RefinementUNet(nn.Module):
     `features`. 4,262,764 parameters at the defaults.
     """
 
-    def __init__(self, features: int = 32, fold: int = 2, blocks: int = 2, depth: int = 3) -> None:
+    def __init__(
+        self, features: int = 32, fold: int = 2, blocks: int = 2, depth: int = 3, residual_scale: float = 1.0
+    ) -> None:
         super().__init__()
-        self.settings: dict[str, Any] = {"features": features, "fold": fold, "blocks": blocks, "depth": depth}
+        self.settings: dict[str, Any] = {
+            "features": features,
+            "fold": fold,
+            "blocks": blocks,
+            "depth": depth,
+            "residual_scale": residual_scale,
+        }
+        self.residual_scale = residual_scale
         self.fold, self.stride = fold, fold * 2**depth
         self.radius_px = _unet_radius_px(fold, blocks, depth)
         widths = [features * min(2**k, 8) for k in range(depth + 1)]
@@ -131,7 +140,7 @@ class RefinementUNet(nn.Module):
         x = self.bottleneck(x)
         for up, stage, beside in zip(self.up, self.decoder, reversed(stages), strict=True):
             x = stage(F.pixel_shuffle(up(x), 2) + beside)
-        return input + F.pixel_shuffle(self.head(x), self.fold)[..., :height, :width]
+        return input + self.residual_scale * F.pixel_shuffle(self.head(x), self.fold)[..., :height, :width]
 
 
 class _ResidualBlock(nn.Module):

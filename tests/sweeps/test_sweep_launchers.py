@@ -105,4 +105,5 @@ def test_the_search_maximises_the_gain_in_validation(run_job):
         assert line in shown.out
     for key in ("model.optimizer.lr", "model.loss.l1_weight", "model.loss.mse_weight", "model.network.residual_scale"):
         assert f"{key}:" in shown.out
+        assert run_job("train", f"{key}=0.5", "--cfg", "job").code == 0, "the default model has it"
     assert "search: custom-mild" in run_job("train", "hparams_search=optuna", "--cfg", "job", "--resolve").out
