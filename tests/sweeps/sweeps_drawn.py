@@ -64,7 +64,7 @@ def fake_job(sweep_dir: Path, number: int, gain_db: float | None = None, **value
             {"stem": f"{name}-0", "photo": name, "input": {"psnr_db": 30.0}, "refined": {"psnr_db": 30.0 + gain_db}}
             for name in ("a", "b")
         ]
-        (job_dir / "metrics.json").write_text(json.dumps({"summary": {"psnr_db": row}, "photos": photos}))
+        (job_dir / "metrics.json").write_text(json.dumps({"summary": {"psnr_db": row, "ssim": row}, "photos": photos}))
         (job_dir / "csv").mkdir()
         (job_dir / "csv" / "metrics.csv").write_text("epoch,step,val/gain_db,train/loss_epoch\n0,3,0.1,\n0,3,,0.5\n")
     return job_dir
