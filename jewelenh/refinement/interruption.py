@@ -64,7 +64,7 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
         raise StoppedError(
             f"Stopped by {number.name} in epoch {trainer.current_epoch + 1}, after step {trainer.global_step}.",
             where=self.file,
-            fix=f"the same command with resume={self.file} goes on from there",
+            fix=f"the same command again goes on from there (elsewhere: resume={self.file})",
             exit_code=128 + number,
         )
 
@@ -82,7 +82,11 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
         except (OSError, RuntimeError) as second:
             log.warning("the checkpoint of the crash could not be written: %s", second)
             return
-        log.warning("saved as of step %d: go on with resume=%s", trainer.global_step, self.file)
+        log.warning(
+            "saved as of step %d; the same command again goes on from there (elsewhere: resume=%s)",
+            trainer.global_step,
+            self.file,
+        )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the signals back, before Lightning gives back its own."""
