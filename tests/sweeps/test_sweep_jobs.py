@@ -124,6 +124,7 @@ def test_every_kind_of_failure_is_in_the_summary_and_the_rest_runs(photos, tiny_
     assert "killed by SIGABRT" in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_job_makes_the_exit_code_and_fail_fast_stops(run_job, tmp_path):
     outcome = run_job("fetch", "-m", "source.limit=0,3")
     assert outcome.code == 1 and "job 0 failed: ConfigError" in outcome.err
@@ -154,6 +155,7 @@ def test_a_wrong_option_stops_a_sweep_before_its_first_job(run_job, tmp_path):
     assert not list((tmp_path / "outputs").glob("train-sweeps/*/*/job.json"))
 
 
+@pytest.mark.slow
 def test_shards_of_one_stage_are_a_sweep(run_job, photos, tiny_weights, tmp_path):
     outcome = run_job(
         "degrade", "-m", *chain_overrides(photos, tiny_weights), "shard.index=range(0,2)", "shard.count=2"

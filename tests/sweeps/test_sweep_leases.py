@@ -46,10 +46,10 @@ def test_six_processes_on_two_gpus_never_share_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_six_processes_on_four_cores_take_two_each(tmp_path):
-    turns = run_six(tmp_path, 0, 2)
+def test_six_processes_on_four_cores_take_three_each(tmp_path):
+    turns = run_six(tmp_path, 0, 3)
     assert len(turns) == 30 and all("CUDA_VISIBLE_DEVICES" not in turn for turn in turns)
-    assert all(len(turn["JEWELENH_CORES"].split(",")) == 2 for turn in turns)
+    assert all(len(turn["JEWELENH_CORES"].split(",")) == 3 for turn in turns)
 
 
 def test_a_second_job_gets_the_other_gpu(tmp_path):
