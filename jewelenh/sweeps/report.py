@@ -12,6 +12,7 @@ from jewelenh.sweeps.curves import charts
 from jewelenh.sweeps.gather import SweepResults, gather
 from jewelenh.sweeps.strips import Shot, Strip, make_strips
 from jewelenh.sweeps.tables import (
+    FAILURE_COLUMNS,
     GROUP_COLUMNS,
     NOTE,
     RUN_COLUMNS,
@@ -81,13 +82,17 @@ def _failures(sweep: SweepResults) -> str:
         return ""
     cells = "".join(
         f'<tr><th scope="row">{escape(job)}</th><td class="worse">{escape(state)}</td>'
-        f'<td class="reason">{escape(reason)}</td><td class="reason"><code>{escape(overrides)}</code></td>'
-        f"<td>{escape(traceback)}</td></tr>"
-        for job, state, overrides, reason, traceback in rows
+        f'<td>{escape(what)}</td><td class="reason">{escape(reason)}</td>'
+        f"<td>{_link(traceback)}</td></tr>"
+        for job, state, what, reason, traceback in rows
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("job", "state", "reason", "overrides", "traceback"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in FAILURE_COLUMNS)
     table = f'<table class="dense left"><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>'
     return f'<h2>Without a result</h2><div class="scroll">{table}</div>'
+
+
+def _link(file: str) -> str:
+    return f'<a href="{escape(file)}">{escape(file)}</a>' if file else ""
 
 
 def _results(sweep: SweepResults) -> str:
@@ -116,24 +121,22 @@ def _curves(sweep: SweepResults) -> str:
 def _pictures(strips: Sequence[Strip]) -> str:
     if not strips:
         return ""
-    shown = "".join(f"<h3>{escape(strip.photo)}</h3>{_strip(strip)}" for strip in strips)
+    shown = "".join(_strip(strip) for strip in strips)
     text = "The photos that most runs were tested on; above what the enhancer made, below what the network made of it."
     return f'<h2>The same photos in every run</h2><p class="soft">{text}</p>{shown}'
 
 
 def _strip(strip: Strip) -> str:
     target = f'<figure class="target"><img alt="target" src="{strip.target}"><figcaption>target</figcaption></figure>'
-    return (
-        f'<div class="scroll"><div class="strip">{target}{"".join(_shot(*entry) for entry in strip.shots)}</div></div>'
-    )
+    tested = f"in the test of {len(strip.shots)} of {strip.n_runs} runs"
+    head = f'<h3>{escape(strip.photo)} <span class="soft">{tested}</span></h3>'
+    shots = "".join(_shot(shot) for shot in strip.shots)
+    return f'{head}<div class="scroll"><div class="strip">{target}{shots}</div></div>'
 
 
-def _shot(label: str, shot: Shot | None) -> str:
-    if shot is None:
-        nothing = '<div class="none">not in the test of this run</div>'
-        return f"<figure>{nothing}{nothing}<figcaption>{escape(label)}</figcaption></figure>"
+def _shot(shot: Shot) -> str:
     kind = "better" if shot.gain_db > 0 else "worse"
     return (
         f'<figure><img alt="input" src="{shot.input}"><img alt="refined" src="{shot.refined}">'
-        f'<figcaption><b class="{kind}">{shot.gain_db:+.2f} dB</b> {escape(label)}</figcaption></figure>'
+        f'<figcaption><b class="{kind}">{shot.gain_db:+.2f} dB</b> {escape(shot.label)}</figcaption></figure>'
     )

@@ -39,11 +39,12 @@ class Shot:
 
 @dataclass(frozen=True)
 class Strip:
-    """One photo in all runs; a run that was not tested on it has no shot."""
+    """One photo in all runs that were tested on it, in the order of the table: seeds split the photos differently."""
 
     photo: str
     target: str
-    shots: tuple[tuple[str, Shot | None], ...]
+    shots: tuple[Shot, ...]
+    n_runs: int
 
 
 def make_strips(sweep: SweepResults, n_photos: int) -> list[Strip]:
@@ -53,16 +54,16 @@ def make_strips(sweep: SweepResults, n_photos: int) -> list[Strip]:
         log.info("the pictures show the first %d of %d runs", MOST_RUNS, len(sweep.tested))
     photos = chosen_photos(runs, n_photos)
     targets: dict[str, str] = {}
-    shots: dict[str, list[tuple[str, Shot | None]]] = {photo: [] for photo in photos}
+    shots: dict[str, list[Shot]] = {photo: [] for photo in photos}
     for result in runs:
         try:
             found = _shots(result, photos, targets)
         except JewelenhError as error:
             log.warning("no pictures of job %d: %s", result.note.number, error.what)
             found = {}
-        for photo in photos:
-            shots[photo].append((result.label, found.get(photo)))
-    return [Strip(photo, targets[photo], tuple(shots[photo])) for photo in photos if photo in targets]
+        for photo, shot in found.items():
+            shots[photo].append(shot)
+    return [Strip(photo, targets[photo], tuple(shots[photo]), len(runs)) for photo in photos if photo in targets]
 
 
 def chosen_photos(results: Sequence[Result], n_photos: int) -> list[str]:

@@ -28,6 +28,7 @@ RUN_COLUMNS = (
     "tries",
     "run",
 )
+FAILURE_COLUMNS = ("job", "state", "what", "reason", "traceback")
 CSV_METRICS = ("psnr_db", "ssim", "ms_ssim", "ciede2000")
 CSV_PARTS = ("input", "refined", "gain", "gain_low", "gain_high", "share_improved")
 
@@ -40,12 +41,12 @@ def headline(sweep: SweepResults) -> str:
 
 
 def failure_rows(sweep: SweepResults) -> list[tuple[str, ...]]:
-    """Return job, state, what it was, reason and traceback of every job without a result."""
+    """Return job, state, what it was, reason and traceback file of every job without a result."""
     return [
         (
             str(result.note.number),
             result.note.state,
-            " ".join(result.note.overrides),
+            result.label,
             result.note.reason or "no word from it: its process is running, or was killed with the sweep",
             "" if result.note.traceback is None else f"{result.job_dir.name}/{result.note.traceback}",
         )
@@ -112,7 +113,7 @@ def markdown(sweep: SweepResults) -> str:
     if sweep.unfinished:
         parts += [
             "## Without a result",
-            _table(("job", "state", "overrides", "reason", "traceback"), failure_rows(sweep)),
+            _table(FAILURE_COLUMNS, failure_rows(sweep)),
         ]
     if sweep.groups:
         parts += ["## Results", _table(GROUP_COLUMNS, group_rows(sweep)), NOTE]

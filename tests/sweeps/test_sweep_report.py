@@ -69,7 +69,8 @@ def test_the_page_stands_alone_and_shows_what_is_there(sweep_dir):
     page = write_report(sweep_dir, n_photos=0)["report.html"].read_text()
     assert "a | b &lt;c&gt;" in page and "<c>" not in page
     assert "mild: validation gain, dB" in page and "severe: training loss" in page
-    assert not re.search(r'(src|href)="(?!data:|#)', page) and "http" not in page.replace("http-equiv", "")
+    assert re.findall(r'(?:src|href)="(?!data:)([^"]*)', page) == ["4/traceback.txt"]
+    assert "http" not in page.replace("http-equiv", "")
 
 
 def test_a_finished_run_is_found_in_an_earlier_sweep(tmp_path):
