@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "schedules", "stage", "writable"},
-    {"sources", "degradation", "esrgan", "pairs"},
+    {"recipe", "atomic", "manifest", "hardware", "images", "progress", "schedules", "finite", "stage", "writable"},
+    {"adversarial", "sources", "degradation", "esrgan", "pairs"},
     {"evaluation"},
     {"refinement"},
     {"restorer"},
@@ -24,6 +24,7 @@ LAYERS = [
 """From the bottom up: a module imports its own layer and those below. Hydra belongs to the last one alone."""
 LIGHTNING = {
     "pairs/datamodule.py",
+    "adversarial/game.py",
     "refinement/module.py",
     "refinement/best.py",
     "refinement/callbacks.py",

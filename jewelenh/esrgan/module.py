@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jewelenh.errors import JewelenhError
+from jewelenh.adversarial.game import Game, GameSettings, Made
 from jewelenh.evaluation.metrics import psnr_db
+from jewelenh.finite import check_finite
 from jewelenh.images import from_unit, to_unit
 from jewelenh.schedules import Scheduler, scheduled
 
@@ -80,15 +81,10 @@ class SuperResolutionModule(pl.LightningModule):
         """Return the enlarged picture, not clamped."""
         return self._run[0](low.contiguous(memory_format=torch.channels_last))
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor | None:
         """Return the loss of one batch; one that is no number stops the run before it reaches the weights."""
         loss: Tensor = self.loss(self(to_unit(batch["low"])).float(), to_unit(batch["high"]))
-        if not torch.isfinite(loss):
-            raise JewelenhError(
-                f"The loss is {float(loss)} at step {self.global_step}.",
-                where="training",
-                fix="a lower model.optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true",
-            )
+        check_finite(loss, self.global_step)
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["low"]))
         return loss
 
@@ -114,6 +110,35 @@ class SuperResolutionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in the checkpoint what it is."""
         checkpoint[KEY] = self._about
+
+
+class AdversarialSuperResolution(Game, SuperResolutionModule):
+    """A `SuperResolutionModule` in a game: its own loss, and beside it what the game adds; logs what both log."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: int,
+        loss: nn.Module,
+        optimizer: Optimiser,
+        discriminator: nn.Module,
+        settings: GameSettings,
+        discriminator_optimizer: Optimiser,
+        about: Mapping[str, Any] | None = None,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(network, scale, loss, optimizer, about=about, compile=compile)
+        self.enter(discriminator, settings, discriminator_optimizer)
+
+    def make(self, batch: Mapping[str, Any]) -> Made:
+        """Enlarge a batch; the pixel loss is of [0, 1], the pictures of the game of [-1, 1]."""
+        made, high = self(to_unit(batch["low"])).float(), to_unit(batch["high"])
+        loss = self.loss(made, high)
+        return Made(made * 2 - 1, high * 2 - 1, loss, {"pixels": loss})
+
+    def network_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser of the super-resolution network."""
+        return self._optimizer(self.network.parameters())
 
 
 def bicubic(low: Tensor, scale: int) -> Tensor:

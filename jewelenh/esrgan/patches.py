@@ -9,6 +9,7 @@ same whatever the number of workers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -118,11 +119,17 @@ def planes(pixels: Pixels) -> Tensor:
 
 
 class PatchSampler(DistributedSampler[PatchPair]):
-    """Yields (epoch, index), so that workers need not be told the epoch; ranks take turns."""
+    """Yields (epoch, index), so that workers need not be told the epoch; ranks take turns.
+
+    `start` skips keys of the next pass: what a resumed epoch has seen already.
+    """
+
+    start = 0
 
     def __iter__(self) -> Iterator[Any]:
         """Yield this rank's keys of the epoch that `set_epoch` named."""
-        return ((self.epoch, index) for index in super().__iter__())
+        start, self.start = self.start, 0
+        return ((self.epoch, index) for index in itertools.islice(super().__iter__(), start, None))
 
 
 class Examinations(Dataset[PatchPair]):

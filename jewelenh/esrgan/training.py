@@ -16,7 +16,7 @@ from torch import nn
 from jewelenh.chain import Chain
 from jewelenh.config import Enhancer, Source, parse
 from jewelenh.errors import CheckpointError
-from jewelenh.esrgan.module import SuperResolutionModule
+from jewelenh.esrgan.module import AdversarialSuperResolution, SuperResolutionModule
 from jewelenh.esrgan.patches import Examinations
 from jewelenh.esrgan.scoring import table, write_report
 from jewelenh.esrgan.start import export, start_network
@@ -27,6 +27,8 @@ from jewelenh.recipe import Recipe
 log = logging.getLogger(__name__)
 
 EXPORTED = "network.safetensors"
+LAST = "last.ckpt"
+"""What a game is tested by: by PSNR its best is its start."""
 
 
 def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Recipe:
@@ -40,18 +42,32 @@ def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Reci
     network, scale = start_network(start, chain.paths.cache_dir)
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     log.info("training %s: x%d, %d parameters", type(network).__name__, scale, n_parameters)
-    module = SuperResolutionModule(
-        network,
-        scale,
-        loss=instantiate(cfg.model.loss),
-        optimizer=instantiate(cfg.model.optimizer),
-        scheduler=instantiate(cfg.model.scheduler),
-        about={"scale": scale, "config": config},
-        compile=cfg.model.compile,
-    )
+    parts = {
+        "network": network,
+        "scale": scale,
+        "loss": instantiate(cfg.model.loss),
+        "optimizer": instantiate(cfg.model.optimizer),
+        "about": {"scale": scale, "config": config},
+        "compile": cfg.model.compile,
+    }
     data = PatchDataModule(functools.cache(chain.fetch), chain.degradation, settings, scale, chain.seed)
     tests = None if settings.test_root is None else data.examinations(_files_below(settings.test_root, chain))
-    return Recipe(module, data, functools.partial(_conclude, network, data, tests, chain))
+    ending = functools.partial(_conclude, network, data, tests, chain)
+    if cfg.model.opponent is None:
+        return Recipe(SuperResolutionModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, ending)
+    return Recipe(_adversarial(cfg, parts), data, ending, tested=LAST)
+
+
+def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialSuperResolution:
+    """Set a discriminator beside the network; it clips its own gradients, as Lightning leaves two optimisers to us."""
+    cfg.trainer.gradient_clip_val = None
+    opponent = cfg.model.opponent
+    return AdversarialSuperResolution(
+        discriminator=instantiate(opponent.discriminator),
+        settings=instantiate(opponent.settings),
+        discriminator_optimizer=instantiate(opponent.optimizer),
+        **parts,
+    )
 
 
 def _conclude(
@@ -90,7 +106,8 @@ def load_best(network: nn.Module, checkpoint: Path) -> None:
     if not checkpoint.is_file():
         raise CheckpointError("The run left no best checkpoint.", where=checkpoint, expected="one after a validation")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    weights = {n.removeprefix("network."): value for n, value in state.items() if n.startswith("network.")}
+    network.load_state_dict(weights)
 
 
 def _files_below(root: Path, chain: Chain) -> list[Path]:

@@ -33,6 +33,8 @@ class PatchDataModule(lightning.LightningDataModule):
         self.level, self.settings, self.scale, self.seed = level, settings, scale, seed
         self._train: Patches | None = None
         self._val: Examinations | None = None
+        self._sampler: PatchSampler | None = None
+        self._resumed = (0, 0)
 
     def setup(self, stage: str | None = None) -> None:
         """Index and divide the photos, and check their sizes.
@@ -68,14 +70,28 @@ class PatchDataModule(lightning.LightningDataModule):
         """Draw patches by (seed, epoch, index), the same after a resume."""
         assert self._train is not None
         trainer = self.trainer
-        rank, n_ranks, epoch = (
-            (trainer.global_rank, trainer.world_size, trainer.current_epoch) if trainer is not None else (0, 1, 0)
-        )
+        rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
         sampler = PatchSampler(self._train, num_replicas=n_ranks, rank=rank, shuffle=False)
+        # Lightning resumes an epoch with its first batches: the place is restored here, before there is an iterator
+        epoch, n_seen = self._resumed
         sampler.set_epoch(epoch)
-        return DataLoader(
+        sampler.start = n_seen * self.settings.batch_size
+        self._sampler, self._resumed = sampler, (0, 0)
+        return ResumableLoader(
             self._train, self.settings.batch_size, sampler=sampler, drop_last=True, **self._worker_options()
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the order where a checkpoint was made."""
+        if self.trainer is None or self._sampler is None:
+            return {"epoch": 0, "n_seen": 0}
+        n_seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.processed)  # type: ignore[attr-defined]
+        is_whole = n_seen >= self.trainer.num_training_batches
+        return {"epoch": self._sampler.epoch + is_whole, "n_seen": 0 if is_whole else n_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at that place."""
+        self._resumed = state_dict.get("epoch", 0), state_dict.get("n_seen", 0)
 
     def val_dataloader(self) -> DataLoader[PatchPair]:
         """Serve held-out photos one by one: they may differ in size."""
@@ -88,6 +104,17 @@ class PatchDataModule(lightning.LightningDataModule):
             n_workers = 0 if n_cores() < 4 else min(8, n_cores() // 2)
         options: dict[str, Any] = {"num_workers": n_workers, "pin_memory": torch.cuda.is_available()}
         return {**options, "persistent_workers": True, "prefetch_factor": 4} if n_workers else options
+
+
+class ResumableLoader(DataLoader[PatchPair]):
+    """Tells Lightning that an epoch can be resumed in its middle; the data module restores the place."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: see `PatchDataModule.state_dict`."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing: the order was restored before this loader was made."""
 
 
 def hold_out(stems: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -1,14 +1,31 @@
-"""What a run says while it trains: a line per validation with the numbers that matter and the time left."""
+"""What a run does beside its steps: a line per validation with the numbers that matter; how weights are averaged."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 
 log = logging.getLogger(__name__)
+
+
+def warm_average(decay: float = 0.995) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return the moving average for Lightning's `WeightAveraging`: young, it forgets faster.
+
+    After n steps it keeps min(decay, (1 + n) / (10 + n)) of itself, as TensorFlow's does, so that a run of a hundred
+    steps does not end near where it began.
+    """
+
+    def average(averaged: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
+        n = float(n_averaged)
+        keep = min(decay, (1 + n) / (10 + n))
+        return averaged * keep + current * (1 - keep)
+
+    return average
 
 
 class EpochLine(pl.Callback):

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from jewelenh.errors import TrainingError
 from jewelenh.evaluation.metrics import psnr_db, ssim
+from jewelenh.finite import check_finite
 from jewelenh.refinement.checkpoint import KEY, check_same_run
 from jewelenh.schedules import Scheduler, scheduled
 
@@ -57,13 +57,7 @@ class RefinementModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop before a loss that is no number reaches the weights."""
-        if not torch.isfinite(self._last_loss):
-            raise TrainingError(
-                f"The loss is {float(self._last_loss)} at step {self.global_step}.",
-                where="training",
-                fix="a lower model.optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true; the last "
-                "checkpoint is from before",
-            )
+        check_finite(self._last_loss, self.global_step)
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Score refined and input against target, per photo."""

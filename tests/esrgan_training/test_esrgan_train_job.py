@@ -78,8 +78,9 @@ def test_resume_gives_what_an_unbroken_run_gives(run_job, renders, tmp_path):
     exact = ("trainer.precision=32-true", "model.data.steps_per_epoch=4")
     assert train(run_job, renders, *exact, "trainer.max_epochs=3").code == 0
     expected = torch.load(newest(tmp_path / "outputs", "last.ckpt"), weights_only=True)
-    part = train(run_job, renders, *exact, "trainer.max_epochs=3", "+trainer.max_steps=8", "paths.output_dir=part")
-    assert part.code == 0, part.err
+    stop = ("+callbacks.stop._target_=stopping.TerminateAt", "+callbacks.stop.step=8")
+    part = train(run_job, renders, *exact, "trainer.max_epochs=3", *stop, "paths.output_dir=part")
+    assert part.code == 143, part.err
     rest = train(run_job, renders, *exact, "trainer.max_epochs=3", "resume=latest", "paths.output_dir=part")
     assert rest.code == 0, rest.err
     resumed = torch.load(newest(tmp_path / "part", "last.ckpt"), weights_only=True)
@@ -103,3 +104,23 @@ def test_what_cannot_be_used_is_one_message(run_job, renders, overrides, code, w
     outcome = train(run_job, renders, *overrides)
     assert outcome.code == code, outcome.err
     assert words in outcome.err and "Traceback" not in outcome.err
+
+
+@pytest.mark.slow
+def test_a_trained_network_goes_on_against_a_discriminator(run_job, renders, tmp_path):
+    first = train(run_job, renders)
+    assert first.code == 0, first.err
+    begun = newest(tmp_path / "outputs", "network.safetensors")
+    names = {name: value.clone() for name, value in load_file(begun).items()}
+    second = train(
+        run_job, renders, "model=esrgan_adversarial", f"model.network.weights={begun}", "model.data.patch=16",
+        "model.opponent.settings.delay_steps=5", "model.opponent.discriminator.features=8",
+    )  # fmt: skip
+    assert second.code == 0, second.err
+    made = newest(tmp_path / "outputs", "network.safetensors")
+    assert made != begun
+    after = load_file(made)
+    assert set(after) == set(names), "the discriminator is no part of the network"
+    assert any(not torch.equal(after[name], value) for name, value in names.items())
+    curves = newest(tmp_path / "outputs", "metrics.csv").read_text().splitlines()
+    assert {"train/adversarial", "train/discriminator", "train/told_apart", "train/pixels"} <= set(curves[0].split(","))

@@ -17,14 +17,16 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("parts", {here!r} + "/conftest.py")
 parts = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(parts)
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from jewelenh.pairs.contract import read_pairs
+from jewelenh.refinement.callbacks import warm_average
 from jewelenh.refinement.interruption import SaveWhenStopped
 
 if __name__ == "__main__":
     folder, n = Path(sys.argv[1]), int(sys.argv[2])
     more = {{"devices": 2, "strategy": "ddp_fork"}} if n == 2 else {{}}
-    callbacks = [EMAWeightAveraging(decay=0.9), ModelCheckpoint(folder, save_last=True), SaveWhenStopped(folder)]
+    average = WeightAveraging(avg_fn=warm_average(0.9))
+    callbacks = [average, ModelCheckpoint(folder, save_last=True), SaveWhenStopped(folder)]
     run = parts.Run(read_pairs(Path({pairs!r})), callbacks, epochs=3, batch_size=8 // n, **more)
     run.fit()
     if run.trainer.is_global_zero:

@@ -6,9 +6,10 @@ import signal
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
 from jewelenh.errors import StoppedError
+from jewelenh.refinement.callbacks import warm_average
 from jewelenh.refinement.interruption import SaveWhenStopped
 
 
@@ -33,7 +34,8 @@ def crash():
 
 
 def callbacks(folder, *more):
-    return [EMAWeightAveraging(decay=0.9), ModelCheckpoint(folder, "best", "val/psnr_db", mode="max", save_last=True),
+    average = WeightAveraging(avg_fn=warm_average(0.9))
+    return [average, ModelCheckpoint(folder, "best", "val/psnr_db", mode="max", save_last=True),
             *more, SaveWhenStopped(folder)]  # fmt: skip
 
 

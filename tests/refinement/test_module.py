@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from jewelenh.errors import JewelenhError
-from jewelenh.refinement.callbacks import EpochLine
+from jewelenh.refinement.callbacks import EpochLine, warm_average
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.networks import RefinementCNN
@@ -68,3 +68,14 @@ def test_every_validation_is_one_line_with_the_numbers(tmp_path, caplog):
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch")]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
     assert all(word in lines[0] for word in ["loss 0.", "val ", "(input 20.00", "gain ", " left"])
+
+
+def test_the_average_is_young_before_it_is_steady():
+    average = warm_average(0.9)
+    zero, one = torch.zeros(()), torch.ones(())
+    assert float(average(zero, one, 1)) == pytest.approx(9 / 11)  # keeps 2/11 after one step
+    assert float(average(zero, one, torch.tensor(1000))) == pytest.approx(0.1)
+    value = zero
+    for n in range(1, 200):
+        value = average(value, one, n)
+    assert float(value) > 0.999

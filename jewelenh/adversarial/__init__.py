@@ -1,0 +1,1 @@
+"""Training against a discriminator: the game, its two sides, and the perceptual loss."""

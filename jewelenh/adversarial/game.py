@@ -1,0 +1,157 @@
+"""The game: a discriminator tells what the network made from its target, and the network learns to pass.
+
+What the reference study set aside as unstable is steadied by five things: a start from a network that already works, a
+bounded discriminator (spectral norm), a penalty on its slope (R1), a term that begins late, and averaged weights.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jewelenh.adversarial.perceptual import PerceptualLoss
+from jewelenh.errors import ConfigError
+from jewelenh.finite import check_finite
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """Weights beside the pixel loss, and what keeps them steady."""
+
+    adversarial_weight: float = 0.01
+    """The study used 1.0 beside an L1 of 1.0."""
+    perceptual_weight: float = 0.0
+    """The study used 10; above 0 needs the weights of VGG19."""
+    perceptual_file: str | None = None
+    """torchvision's vgg19-dcbb9e9d.pth; None asks the usual cache."""
+    r1_weight: float = 1.0
+    """Of half the squared slope of the discriminator at targets (Mescheder et al., ICML 2018); 0 leaves it out."""
+    r1_every: int = 8
+    """Batches between two penalties, each then weighs that much more (Karras et al., CVPR 2020)."""
+    delay_steps: int = 200
+    """Batches before the discriminator begins: until then the network learns from the other parts."""
+    gradient_clip: float | None = 1.0
+    """Largest norm of each side's gradient; None does not clip."""
+
+    def __post_init__(self) -> None:
+        for name in ("adversarial_weight", "perceptual_weight", "r1_weight", "delay_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(
+                    f"{name} of the game cannot be used.", expected="0 or more", found=getattr(self, name)
+                )
+        if self.r1_every < 1:
+            raise ConfigError("r1_every of the game cannot be used.", expected="1 or more", found=self.r1_every)
+
+
+class Made(NamedTuple):
+    """What a network made of a batch: pictures (B, 3, H, W) in [-1, 1], their targets, the pixel loss and its parts."""
+
+    pictures: Tensor
+    targets: Tensor
+    loss: Tensor
+    parts: dict[str, Tensor]
+
+
+class Game(pl.LightningModule):
+    """Mixed in before a module that trains `network`; that module says what is made of a batch.
+
+    Logs `train/loss`, `train/adversarial`, `train/perceptual`, `train/discriminator`, `train/r1` and
+    `train/told_apart`: the share of patches that the discriminator puts on the right side (0.5 is guessing, 1 has won).
+    Steps of both sides count in `global_step`.
+    """
+
+    network: nn.Module
+
+    def enter(
+        self,
+        discriminator: nn.Module,
+        game: GameSettings,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+    ) -> None:
+        """Take the other side in, and its optimiser."""
+        self.automatic_optimization = False
+        self.discriminator, self.game, self._discriminator_optimizer = discriminator, game, optimizer
+        # in a tuple: 20 million weights that never change are no part of a checkpoint
+        self._perceptual = (PerceptualLoss(game.perceptual_file),) if game.perceptual_weight else ()
+
+    @abstractmethod
+    def make(self, batch: Mapping[str, Any]) -> Made:
+        """Run the network over a batch of training."""
+
+    @abstractmethod
+    def network_optimizer(self) -> torch.optim.Optimizer:
+        """Return the network's optimiser."""
+
+    def configure_optimizers(self) -> Any:
+        """Build both optimisers; the schedules of a game are flat."""
+        return self.network_optimizer(), self._discriminator_optimizer(self.discriminator.parameters())
+
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
+        """Move the network, then the discriminator."""
+        for_network, for_discriminator = cast("list[Any]", self.optimizers())
+        has_begun = self._n_batches >= self.game.delay_steps and self.game.adversarial_weight > 0
+        self.toggle_optimizer(for_network)
+        made = self.make(batch)
+        self._move(for_network, self._network_loss(made, has_begun))
+        self.untoggle_optimizer(for_network)
+        if has_begun:
+            self.toggle_optimizer(for_discriminator)
+            self._move(for_discriminator, self._discriminator_loss(made.pictures.detach(), made.targets))
+            self.untoggle_optimizer(for_discriminator)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stop before a loss that is no number reaches the weights of either side."""
+        check_finite(self._last_loss, self.global_step)
+
+    @property
+    def _n_batches(self) -> int:
+        """Return the batches before this one, over all epochs and resumes."""
+        return int(self.trainer.fit_loop.total_batch_idx)
+
+    def _network_loss(self, made: Made, has_begun: bool) -> Tensor:
+        loss, parts = made.loss, dict(made.parts)
+        if self._perceptual:
+            judge = self._perceptual[0].to(made.pictures.device)
+            parts["perceptual"] = judge(made.pictures, made.targets)
+            loss = loss + self.game.perceptual_weight * parts["perceptual"]
+        if has_begun:
+            parts["adversarial"] = F.softplus(-self.discriminator(made.pictures)).mean()
+            loss = loss + self.game.adversarial_weight * parts["adversarial"]
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(made.targets))
+        self._log_parts(parts, len(made.targets))
+        return loss
+
+    def _discriminator_loss(self, pictures: Tensor, targets: Tensor) -> Tensor:
+        game = self.game
+        is_penalised = game.r1_weight > 0 and self._n_batches % game.r1_every == 0
+        targets = targets.detach().clone().requires_grad_(is_penalised)
+        with torch.autocast(pictures.device.type, enabled=False):  # slopes of bf16 are too coarse
+            real, made = self.discriminator(targets), self.discriminator(pictures)
+            loss = F.softplus(-real).mean() + F.softplus(made).mean()
+            right = ((real > 0).float().mean() + (made < 0).float().mean()) / 2
+            parts = {"discriminator": loss, "told_apart": right}
+            if is_penalised:
+                (slope,) = torch.autograd.grad(real.mean(dim=(1, 2, 3)).sum(), targets, create_graph=True)
+                parts["r1"] = slope.square().sum(dim=(1, 2, 3)).mean()
+                loss = loss + 0.5 * game.r1_weight * game.r1_every * parts["r1"]
+        self._log_parts(parts, len(targets))
+        return loss
+
+    def _log_parts(self, parts: Mapping[str, Tensor], n: int) -> None:
+        for name, value in parts.items():
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=n)
+
+    def _move(self, optimizer: Any, loss: Tensor) -> None:
+        self._last_loss = loss.detach()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.game.gradient_clip is not None:
+            self.clip_gradients(optimizer, self.game.gradient_clip, "norm")
+        optimizer.step()
