@@ -41,7 +41,7 @@ bench: $(STAMP) ## speed, each against its reference in one run
 	@for part in experiments/bench/*.py; do echo "== $$part"; $(PY) $$part || exit 1; done
 
 train: $(STAMP) ## the whole chain on the embedded photos (or ARGS="...")
-	$(PY) -m jewelenh.train $(if $(ARGS),$(ARGS),+experiment=mild)
+	$(PY) -m jewelenh.train $(if $(ARGS),$(ARGS),+experiment=moderate)
 
 $(filter-out train,$(JOBS)): $(STAMP)
 	$(PY) -m jewelenh.$@ $(ARGS)
