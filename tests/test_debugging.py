@@ -8,7 +8,9 @@ from tests_drawn import chain_overrides
 
 def run(run_job, photos, tiny_weights, *more):
     overrides = chain_overrides(photos, tiny_weights)
-    return run_job("train", "+experiment=mild", *overrides, "model.network.features=4", "logger=csv", *more)
+    return run_job(
+        "train", "+experiment=mild", *overrides, "model.network.features=4", "data.crop=32", "logger=csv", *more
+    )
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from jewelenh.pairs.contract import read_pairs
 from jewelenh.pairs.doctor import examine
 from jewelenh.pairs.tensors import fit
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 
 
 def tree(directory: Path) -> dict[str, bytes]:

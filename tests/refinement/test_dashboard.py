@@ -63,7 +63,9 @@ def test_wandb_holds_curves_panels_the_table_and_the_config(finished):
         f"{name}/path" in keys or f"{name}/filenames" in keys
         for name in ("val/panel", "test/comparison", "test/photos")
     )
-    config = {item.key: json.loads(item.value_json) for run in runs for item in run.config.update}
+    written = [run.config for run in runs]
+    written += [record.config for record in records if record.WhichOneof("record_type") == "config"]
+    config = {item.key: json.loads(item.value_json) for part in written for item in part.update}
     assert config["degradation"]["name"] == "mild" and config["seed"] == 42
     media = file.parent / "files" / "media"
     panel = Image.open(sorted((media / "images" / "val").glob("panel_*.png"))[-1])

@@ -61,11 +61,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(run, tmp_path, step, action, 
 
 
 def test_the_message_says_how_to_go_on_and_the_exit_code_is_the_shells(run, tmp_path):
+    former = signal.getsignal(signal.SIGTERM)
     with pytest.raises(StoppedError) as caught:
         run(callbacks(tmp_path, At(2, kill(signal.SIGTERM)))).fit()
     assert f"resume={tmp_path / 'last.ckpt'}" in str(caught.value) and "after step 3" in str(caught.value)
     assert caught.value.exit_code == 143
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # given back
+    assert signal.getsignal(signal.SIGTERM) is former  # given back
 
 
 def test_a_second_interrupt_ends_the_run_at_once(run, tmp_path):

@@ -58,13 +58,13 @@ def test_a_sweep_that_lost_a_job_and_its_driver_is_finished_by_the_same_command(
     second = until(lambda: running_pid(tmp_path, {first}))
     os.kill(second, signal.SIGKILL)
     third = until(lambda: running_pid(tmp_path, {first, second}))
+    until(lambda: "killed by SIGKILL" in (tmp_path / "out.txt").read_text())  # said at once, not at the end
     driver.kill()
     driver.wait()
     until(lambda: is_gone(third))
     [broken] = sweeps(tmp_path)
     assert [note["state"] for note in notes(broken).values()].count("finished") == 1
     assert notes(broken)[1]["reason"].startswith("killed by SIGKILL")
-    assert "killed by SIGKILL" in (tmp_path / "out.txt").read_text(), "said at once, not at the end"
     whole = [file for file in (broken / "0").rglob("*") if file.is_file()]
     before = {file: file.stat().st_mtime_ns for file in whole}
 
