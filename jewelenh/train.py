@@ -1,6 +1,7 @@
 """Job: prepare what is missing, train, test the best checkpoint, and say how good it is.
 
-What is trained is `model.recipe`: `refinement` (the chain's network) or `esrgan` (a super-resolution network).
+What is trained is `model.recipe`: `refinement` (the chain's network), `adversarial` (that against a discriminator) or
+`esrgan` (a super-resolution network).
 """
 
 from __future__ import annotations

@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zlib
 
 import cv2
 import numpy as np
 import pytest
-from esrgan_parts import drawn, png
+from esrgan_parts import png
 from PIL import ExifTags, Image
+from strange_photos import GOOD, RGB, header_bomb, saved
 
 from jewelenh.errors import ItemsFailedError
 from jewelenh.esrgan.run import enhance
-from jewelenh.images import Photo, encode_png, read_photo
+from jewelenh.images import read_photo
 from jewelenh.manifest import read_manifest
 
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def rotated_by_exif() -> bytes:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    return saved(Image.fromarray(drawn(12, 20)), "JPEG", exif=exif, quality=95)
-
-
-def header_bomb() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-RGB = Image.fromarray(drawn(12, 20))
-GOOD: dict[str, bytes] = {
-    "cmyk.jpg": saved(RGB.convert("CMYK"), "JPEG"),
-    "palette.png": saved(RGB.convert("P"), "PNG"),
-    "alpha.png": encode_png(Photo(drawn(12, 20), drawn(12, 20, 5)[..., 0])),
-    "deep.png": encode_png(Photo(drawn(12, 20, dtype=np.uint16))),
-    "grey.png": saved(RGB.convert("L"), "PNG"),
-    "rotated.jpg": rotated_by_exif(),
-    "one.png": png(1, 1),
-    'it\'s "a" 💍\nring é.png': png(12, 20, 3),
-}
 BAD: dict[str, tuple[bytes, str]] = {
     "cut.jpg": (saved(RGB, "JPEG")[:300], "damaged"),
     "text.jpg": (b"this is no picture", "not an image"),
