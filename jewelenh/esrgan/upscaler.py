@@ -24,7 +24,8 @@ from jewelenh.config import Enhancer
 from jewelenh.errors import ConfigError, ImageError
 from jewelenh.esrgan.lanes import CpuLane, CudaLane, Forward, Forwards
 from jewelenh.esrgan.network import Network, load_network
-from jewelenh.esrgan.weights import REGISTRY, Weights, find_weights
+from jewelenh.esrgan.releases import REGISTRY
+from jewelenh.esrgan.weights import Weights, find_weights
 from jewelenh.esrgan.windows import Windows
 from jewelenh.hardware import DTYPES, Precision, choose_precision, find_device
 from jewelenh.images import Photo, Pixels

@@ -27,6 +27,7 @@ from jewelenh.sweeps.gpus import visible_gpus
 from jewelenh.sweeps.leases import lease_dir, leased
 from jewelenh.sweeps.notes import (
     JOB_DIR,
+    JOB_LABEL,
     SWEEP_NAME,
     JobNote,
     amend_note,
@@ -109,8 +110,8 @@ def _wait_and_run(name: str, cfg: DictConfig, job_dir: Path) -> int:
     gpus = [] if name in ON_CORES else visible_gpus(cfg.lease.gpus)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     with leased(gpus, cores, _n_cores(cfg, len(cores)), lease_dir()) as share:
-        amend_note(job_dir, state="running", device=share.gpu.entry if share.gpu else f"{len(share.cores)} cores")
-        sweep = {JOB_DIR: str(job_dir), SWEEP_NAME: job_dir.parent.name}
+        amend_note(job_dir, state="running", device=share.name)
+        sweep = {JOB_DIR: str(job_dir), SWEEP_NAME: job_dir.parent.name, JOB_LABEL: f"[{HydraConfig.get().job.num}] "}
         return run_process(_command(name, job_dir), {**os.environ, **share.environment(), **sweep}, share.locks)
 
 

@@ -81,12 +81,16 @@ def objective_of(run: Run, name: str) -> float:
     return run.numbers[name]
 
 
+def given_keys() -> set[str]:
+    """Return the keys that this command sets: on every machine they stay as they are."""
+    return {override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task}
+
+
 def _identity(cfg: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
-    given = {override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task}
     plain = {str(key): value for key, value in values.items()}
-    content = fitted(plain, given, has_gpu=bool(visible_gpus(cfg.lease.gpus)))
+    content = fitted(plain, given_keys(), has_gpu=bool(visible_gpus(cfg.lease.gpus)))
     return identity(content, Path(HydraConfig.get().runtime.output_dir))
 
 

@@ -34,10 +34,11 @@ class _Driver:
     job: str
     at: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
     over: threading.Event = field(default_factory=threading.Event)
-    said: set[int] = field(default_factory=set)
+    begun: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
 
     def watch(self) -> None:
-        """Say of each job how it ended, wherever it runs, as soon as its note says so."""
+        """Say of each job that it began and how it ended, wherever it runs, as soon as its note says so."""
         while not self.over.wait(LOOK_EVERY_S):
             self.look()
 
@@ -46,8 +47,13 @@ class _Driver:
         found = list(notes_of(self.sweep_dir))
         settings = settings_of([note for _, note in found])
         for job_dir, note in found:
-            if note.sweep_at == self.at and note.state in ENDED and note.number not in self.said:
-                self.said.add(note.number)
+            if note.sweep_at != self.at:
+                continue
+            if note.state == "running" and note.number not in self.begun:
+                self.begun.add(note.number)
+                log.info("job %d began on %s (%s)", note.number, note.device, _what(note, settings[note.number]))
+            if note.state in ENDED and note.number not in self.ended:
+                self.ended.add(note.number)
                 _say_ending(job_dir, note, settings[note.number])
 
 
@@ -110,13 +116,17 @@ def _report(sweep_dir: Path) -> None:
 
 
 def _say_ending(job_dir: Path, note: JobNote, settings: str) -> None:
-    what = ", ".join(part for part in (note.level, settings, f"seed {note.seed}") if part)
+    what = _what(note, settings)
     if note.state == "finished":
         returned = "" if note.returned is None else f": {note.returned:+.3f}"
         log.info("job %d finished after %.0f s%s (%s)", note.number, note.seconds, returned, what)
         return
     more = f"; traceback: {job_dir / note.traceback}" if note.traceback else ""
     log.error("job %d %s: %s (%s)%s", note.number, note.state, note.reason, what, more)
+
+
+def _what(note: JobNote, settings: str) -> str:
+    return ", ".join(part for part in (note.level, settings, f"seed {note.seed}") if part)
 
 
 def _write_sweep(driver: _Driver, **more: Any) -> None:

@@ -37,6 +37,13 @@ class Share:
     locks: tuple[int, ...]
     """File descriptors to hand on to the job's process."""
 
+    @property
+    def name(self) -> str:
+        """Return what a person calls it."""
+        if self.gpu is not None:
+            return f"GPU {self.gpu.entry}"
+        return "1 core" if len(self.cores) == 1 else f"{len(self.cores)} cores"
+
     def environment(self) -> dict[str, str]:
         """Return the variables that confine the job's process, before it imports torch."""
         confined = {CORES: ",".join(map(str, self.cores))}

@@ -19,8 +19,9 @@ from jewelenh.atomic import write_atomically
 JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy"]
 ENDED = frozenset({"finished", "failed", "stopped", "skipped", "busy"})
 NOTE, SWEEP = "job.json", "sweep.json"
-JOB_DIR, SWEEP_NAME = "JEWELENH_JOB_DIR", "JEWELENH_SWEEP"
-"""Tell a job's process where its note lies, and what the sweep is called (its group on W&B)."""
+JOB_DIR, SWEEP_NAME, JOB_LABEL = "JEWELENH_JOB_DIR", "JEWELENH_SWEEP", "JEWELENH_JOB_LABEL"
+"""Tell a job's process where its note lies, and what the sweep is called (its group on
+W&B), and what its log lines begin with."""
 
 
 @dataclass(frozen=True)

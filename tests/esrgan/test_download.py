@@ -9,7 +9,7 @@ import pytest
 
 from jewelenh.errors import WeightsError
 from jewelenh.esrgan.download import cached
-from jewelenh.esrgan.weights import Release
+from jewelenh.esrgan.releases import Release
 from jewelenh.manifest import sha256_of
 
 CONTENT = bytes(range(256)) * 4000

@@ -10,7 +10,8 @@ from jewelenh.config import Enhancer
 from jewelenh.errors import WeightsError
 from jewelenh.esrgan import weights
 from jewelenh.esrgan.network import load_network
-from jewelenh.esrgan.weights import REGISTRY, Known, Release, find_weights
+from jewelenh.esrgan.releases import REGISTRY, Known, Release
+from jewelenh.esrgan.weights import find_weights
 from jewelenh.manifest import sha256_of
 
 PUBLISHED = {

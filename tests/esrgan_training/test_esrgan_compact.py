@@ -7,9 +7,9 @@ import pytest
 
 from jewelenh.config import Enhancer
 from jewelenh.esrgan.patches import centre, smaller
+from jewelenh.esrgan.releases import REGISTRY
 from jewelenh.esrgan.scoring import enlarged
 from jewelenh.esrgan.upscaler import Upscaler
-from jewelenh.esrgan.weights import REGISTRY
 from jewelenh.images import Photo, Pixels, read_photo
 from jewelenh.sources.fetch import SAMPLE_DIR
 

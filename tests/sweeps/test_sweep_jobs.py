@@ -165,6 +165,8 @@ def test_shards_of_one_stage_are_a_sweep(photos, tiny_weights, tmp_path):
     for step in ("enhance mild", "enhance raw"):
         made = [int(line.split(f"{step}: ")[1].split()[0]) for line in said.splitlines() if f"{step}: " in line]
         assert len(made) == 2 and sum(made) == 12 and min(made) > 0, (step, made)
+        assert all(any(f"[{job}] {step}: " in line for line in said.splitlines()) for job in (0, 1)), "whose line it is"
+    assert all(f"job {job} began on " in said and f"job {job} finished after" in said for job in (0, 1))
     manifests = [read_manifest(file.parent) for file in (tmp_path / "data" / "enhanced").glob("*/manifest.json")]
     assert [len(manifest.items) for manifest in manifests] == [12, 12]
 

@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from jewelenh.chain import Chain
-from jewelenh.recipe import Recipe
 from jewelenh.refinement.adversarial import AdversarialModule, warm_start
 from jewelenh.refinement.checkpoint import describe
 from jewelenh.refinement.dashboard import log_test
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.runs import LAST, find_checkpoint
+from jewelenh.scoring import evaluate
+from jewelenh.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,6 @@ def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
 
 def _conclude(trainer: pl.Trainer, checkpoint: Path, folder: Path) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
-    from jewelenh.evaluate import evaluate
-
     evaluation, files = evaluate(checkpoint, folder, split="test")
     with Image.open(files["comparison.png"]) as picture:
         log_test(trainer.loggers, evaluation, {"test/comparison": picture.convert("RGB")}, trainer.global_step)

@@ -22,7 +22,7 @@ from jewelenh.esrgan.scoring import table, write_report
 from jewelenh.esrgan.start import export, start_network
 from jewelenh.esrgan.training_data import PatchDataModule
 from jewelenh.esrgan.training_settings import PatchData, StartNetwork
-from jewelenh.recipe import Recipe
+from jewelenh.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
