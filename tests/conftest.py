@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def draw_ring(number: int, height: int = 48, width: int = 48) -> np.ndarray:
     stone = tuple(int(v) for v in rng.integers(0, 200, 3))
     cv2.circle(image, (centre[0], centre[1] - axes[1]), 4 + number % 3, stone, -1, cv2.LINE_AA)
     return image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep device locks and temporary files of the tests apart from those of work under way on this machine."""
+    folder = tmp_path_factory.mktemp("t")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
 
 
 @pytest.fixture

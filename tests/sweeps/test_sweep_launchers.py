@@ -17,7 +17,7 @@ def test_a_sweep_runs_on_a_local_ray_cluster(tmp_path):
         "hydra.launcher.remote.num_cpus=1", "+hydra.launcher.init.num_cpus=2",
         "+hydra.launcher.init.include_dashboard=false",
     ]  # fmt: skip
-    sweep = start(tmp_path, "fetch", *words, TMPDIR="/tmp", RAY_AUTH_MODE="disabled")
+    sweep = start(tmp_path, "fetch", *words, RAY_TMPDIR="/tmp", RAY_AUTH_MODE="disabled")
     assert sweep.wait() == 1, (tmp_path / "out.txt").read_text()
     found = notes(sweeps(tmp_path, "fetch")[0])
     assert [note["state"] for note in found.values()] == ["failed", "finished"]
