@@ -13,7 +13,7 @@ from jewelenh.sweeps.gather import Group, Result, SweepResults
 
 GROUP_COLUMNS = (
     "level", "settings", "seeds", "input, dB", "refined, dB", "gain, dB (mean ± std over seeds)",
-    "95 % interval over photos", "photos improved", "SSIM gain", "CIEDE2000 gain", "validation gain, dB",
+    "95 % interval over photos", "photos improved", "SSIM gain", "CIEDE2000 change", "validation gain, dB",
     "minutes a run",
 )  # fmt: skip
 RUN_COLUMNS = (
