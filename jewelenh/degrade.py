@@ -7,7 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, plain, run_dir
+from jewelenh.composed import plain, run_dir
+from jewelenh.job import job
 
 SHORT_FORMS = {"preview=true": "preview=sheet", "preview=false": "preview=none"}
 """Hydra takes no yes or no for the choice of a group."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, plain
+from jewelenh.composed import plain
+from jewelenh.job import job
 
 log = logging.getLogger(__name__)
 

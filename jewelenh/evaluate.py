@@ -6,7 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, plain, run_dir
+from jewelenh.composed import plain, run_dir
+from jewelenh.job import job
 
 
 @job("evaluate")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, plain, run_dir
+from jewelenh.composed import plain, run_dir
+from jewelenh.job import job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, plain
+from jewelenh.composed import plain
+from jewelenh.job import job
 
 
 @job("fetch")

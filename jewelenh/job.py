@@ -16,14 +16,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from jewelenh.composed import run_dir
 from jewelenh.errors import JewelenhError
 from jewelenh.multirun import apart, driver
 from jewelenh.sweeps.processes import settle_in
@@ -94,16 +94,6 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
         return main
 
     return decorate
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the configuration as resolved plain values, which is all that the library takes."""
-    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-
-
-def run_dir() -> Path:
-    """Return this run's output directory."""
-    return Path(HydraConfig.get().runtime.output_dir)
 
 
 def _report(error: BaseException, debug: bool) -> None:

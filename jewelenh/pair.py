@@ -6,7 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, plain
+from jewelenh.composed import plain
+from jewelenh.job import job
 
 
 @job("pair")

@@ -10,13 +10,14 @@ import os
 
 from omegaconf import DictConfig
 
-from jewelenh.job import job, run_dir
+from jewelenh.composed import given_keys, run_dir
+from jewelenh.job import job
 
 
 @job("train")
 def main(cfg: DictConfig) -> float:
     """Run `python -m jewelenh.train`, or find its result; return what `objective` names."""
-    from jewelenh.multirun.claim import claimed_run, given_keys, objective_of
+    from jewelenh.multirun.claim import claimed_run, objective_of
 
     with claimed_run(cfg) as run:
         if not run.is_finished:

@@ -19,7 +19,7 @@ LAYERS = [
     {"chain", "restorer"},
     {"results"},
     {"prediction", "scoring", "demonstration", "exporting", "sweeps"},
-    {"training"},
+    {"composed", "training"},
     {"job", "hints", "multirun", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
+from jewelenh.composed import given_keys, plain, run_dir
 from jewelenh.errors import ConfigError
 from jewelenh.sweeps.claims import Run, claimed, finished_run
 from jewelenh.sweeps.gpus import visible_gpus
@@ -29,7 +30,7 @@ def claimed_run(cfg: DictConfig) -> Iterator[Run]:
 
     With `resume` a run goes on from a checkpoint of the user's choice: it has no identity, and is not found again.
     """
-    here = Path(HydraConfig.get().runtime.output_dir)
+    here = run_dir()
     if cfg.busy not in {"wait", "skip"}:
         raise ConfigError("busy cannot be used.", expected="wait or skip", found=cfg.busy)
     if cfg.resume is not None:
@@ -81,17 +82,9 @@ def objective_of(run: Run, name: str) -> float:
     return run.numbers[name]
 
 
-def given_keys() -> set[str]:
-    """Return the keys that this command sets: on every machine they stay as they are."""
-    return {override.lstrip("+").split("=")[0] for override in HydraConfig.get().overrides.task}
-
-
 def _identity(cfg: DictConfig) -> dict[str, Any]:
-    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    assert isinstance(values, dict)
-    plain = {str(key): value for key, value in values.items()}
-    content = fitted(plain, given_keys(), has_gpu=bool(visible_gpus(cfg.lease.gpus)))
-    return identity(content, Path(HydraConfig.get().runtime.output_dir))
+    content = fitted(plain(cfg), given_keys(), has_gpu=bool(visible_gpus(cfg.lease.gpus)))
+    return identity(content, run_dir())
 
 
 def _move_to(directory: Path, here: Path) -> None:

@@ -8,14 +8,15 @@ import os
 import warnings
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from jewelenh.chain import Chain
+from jewelenh.composed import plain
 from jewelenh.errors import ConfigError
 from jewelenh.hardware import n_cores
 from jewelenh.refinement.best import BestValidation
@@ -36,7 +37,7 @@ def train(cfg: DictConfig, folder: Path, given: Collection[str], checkpoint: Pat
     Raises:
         ConfigError: a setting that cannot be used, or no room for checkpoints.
     """
-    chain = Chain.from_config(_plain(cfg))
+    chain = Chain.from_config(plain(cfg))
     settle_on_hardware(cfg, given)
     _quieten()
     torch.set_num_threads(n_cores())
@@ -44,7 +45,7 @@ def train(cfg: DictConfig, folder: Path, given: Collection[str], checkpoint: Pat
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if "wandb" in (cfg.logger or {}):
         settle_wandb_mode()
-    config = _plain(cfg)
+    config = plain(cfg)
     recipe = _recipe(cfg, chain, config)
     loggers = [instantiate(logger) for logger in _installed(cfg.logger or {})]
     best = BestValidation()
@@ -56,10 +57,6 @@ def train(cfg: DictConfig, folder: Path, given: Collection[str], checkpoint: Pat
     with memory_advice():
         trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=checkpoint or _resumed(cfg), weights_only=True)
     return {**_conclude(trainer, recipe, folder), **best.numbers} if trainer.is_global_zero else {}
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
 def _quieten() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from jewelenh.composed import plain
 from jewelenh.hardware import find_device, native_precision
 from jewelenh.sweeps.identity import fitted
 
@@ -20,8 +21,7 @@ PRECISIONS = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
 def settle_on_hardware(cfg: DictConfig, given: Collection[str]) -> None:
     """Resolve `trainer.precision=auto`; without a GPU take over `without_gpu`, except for the keys in `given`."""
     device = find_device("auto" if cfg.trainer.accelerator in {"auto", "gpu", "cuda"} else "cpu")
-    values = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    taken = OmegaConf.create(fitted(values, given, has_gpu=device.type == "cuda"))
+    taken = OmegaConf.create(fitted(plain(cfg), given, has_gpu=device.type == "cuda"))
     changed = []
     with open_dict(cfg):
         if cfg.trainer.precision == "auto":
