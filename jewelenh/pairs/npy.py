@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +16,11 @@ import numpy.typing as npt
 from jewelenh.errors import PairsError
 
 Array: TypeAlias = npt.NDArray[Any]
+_HEAD_BYTES = 1 << 14
+"""More than the longest header that NumPy accepts without being told to trust it (10,000 characters)."""
+_PARSING = threading.Lock()
+"""NumPy parses a header as a Python literal. Where two threads do that at once, CPython 3.11 up to .7 at times fails
+with a SystemError (python/cpython#106905)."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,13 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, fortran, dtype = read(file)
-            header = Header(shape, dtype, fortran, file.tell())
+            head = io.BytesIO(file.read(_HEAD_BYTES))
             found = file.seek(0, io.SEEK_END)
+        version = np.lib.format.read_magic(head)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        with _PARSING:
+            shape, fortran, dtype = read(head)
+        header = Header(shape, dtype, fortran, head.tell())
     except FileNotFoundError as error:
         raise PairsError("The file is missing.", where=path) from error
     except (OSError, ValueError, KeyError) as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -174,3 +177,20 @@ def test_a_manifest_changed_by_hand_is_refused(written):
     path.write_text(path.read_text().replace('"dtype": "float32"', '"dtype": "float16"'))
     with pytest.raises(StageError, match="changed by hand"):
         read_pairs(written.directory)
+
+
+def test_one_thread_at_a_time_parses_a_header(tmp_path, monkeypatch):
+    """Two at once is what CPython 3.11.7 now and then answers with a SystemError."""
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 4), np.float32))
+    real, meeting, met = np.lib.format.read_array_header_1_0, threading.Barrier(2), []
+
+    def parse(file):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)  # alone: nobody else comes while this one is inside
+            met.append(file)
+        return real(file)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", parse)
+    with ThreadPoolExecutor(2) as pool:
+        assert {header.shape for header in pool.map(read_header, [tmp_path / "a.npy"] * 2)} == {(3, 4, 4)}
+    assert not met
