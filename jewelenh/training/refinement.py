@@ -20,6 +20,7 @@ from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.runs import LAST, find_checkpoint
 from jewelenh.scoring import evaluate
 from jewelenh.training.recipe import Recipe
+from jewelenh.training.settling import leave_clipping_to_the_game
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,8 @@ def refinement_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> 
 
 
 def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
-    """Set a discriminator beside the network; it clips its own gradients, as Lightning leaves two optimisers to us."""
-    if cfg.trainer.gradient_clip_val is not None:
-        cfg.trainer.gradient_clip_val = None
+    """Set a discriminator beside the network."""
+    leave_clipping_to_the_game(cfg, "model.loss.gradient_clip")
     if cfg.model.warm_start is not None:
         warm_start(parts["network"], find_checkpoint(cfg.model.warm_start, Path(cfg.paths.output_dir)))
     return AdversarialModule(

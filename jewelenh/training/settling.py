@@ -1,4 +1,4 @@
-"""What the machine decides about a training: its precision, and lighter settings where there is no GPU."""
+"""Settings that give way: to the machine (precision, no GPU), and to a game of two optimisers (clipping)."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def settle_on_hardware(cfg: DictConfig, given: Collection[str]) -> None:
                 changed.append(f"{key}={_shown(after)} (was {_shown(before)})")
     if changed:
         log.info("no GPU here, so for speed: %s", ", ".join(changed))
+
+
+def leave_clipping_to_the_game(cfg: DictConfig, key: str) -> None:
+    """Unset the trainer's clipping, which Lightning refuses beside two optimisers; the game clips each by `key`."""
+    value = cfg.trainer.gradient_clip_val
+    if value is not None:
+        log.info("trainer.gradient_clip_val=%s is for one optimiser; both of this game are clipped by %s", value, key)
+        cfg.trainer.gradient_clip_val = None
 
 
 def _shown(value: Any) -> str:

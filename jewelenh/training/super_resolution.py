@@ -22,13 +22,13 @@ from jewelenh.esrgan.scoring import table, write_report
 from jewelenh.esrgan.start import export, start_network
 from jewelenh.esrgan.training_data import PatchDataModule
 from jewelenh.esrgan.training_settings import PatchData, StartNetwork
+from jewelenh.refinement.runs import LAST
 from jewelenh.training.recipe import Recipe
+from jewelenh.training.settling import leave_clipping_to_the_game
 
 log = logging.getLogger(__name__)
 
 EXPORTED = "network.safetensors"
-LAST = "last.ckpt"
-"""What a game is tested by: by PSNR its best is its start."""
 
 
 def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Recipe:
@@ -55,12 +55,12 @@ def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Reci
     ending = functools.partial(_conclude, network, data, tests, chain)
     if cfg.model.opponent is None:
         return Recipe(SuperResolutionModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, ending)
-    return Recipe(_adversarial(cfg, parts), data, ending, tested=LAST)
+    return Recipe(_adversarial(cfg, parts), data, ending, tested=LAST)  # by PSNR a game's best is its start
 
 
 def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialSuperResolution:
-    """Set a discriminator beside the network; it clips its own gradients, as Lightning leaves two optimisers to us."""
-    cfg.trainer.gradient_clip_val = None
+    """Set a discriminator beside the network."""
+    leave_clipping_to_the_game(cfg, "model.opponent.settings.gradient_clip")
     opponent = cfg.model.opponent
     return AdversarialSuperResolution(
         discriminator=instantiate(opponent.discriminator),

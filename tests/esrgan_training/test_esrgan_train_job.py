@@ -117,6 +117,7 @@ def test_a_trained_network_goes_on_against_a_discriminator(run_job, renders, tmp
         "model.opponent.settings.delay_steps=5", "model.opponent.discriminator.features=8",
     )  # fmt: skip
     assert second.code == 0, second.err
+    assert "clipped by model.opponent.settings.gradient_clip" in second.err, "the trainer's clipping gave way aloud"
     made = newest(tmp_path / "outputs", "network.safetensors")
     assert made != begun
     after = load_file(made)
