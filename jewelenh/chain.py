@@ -98,7 +98,7 @@ class Chain:
         return raw, self._enhanced(degraded, self.degradation.name), self._enhanced(raw, "raw")
 
     def _enhanced(self, photos: Selection, level: str) -> Selection:
-        from jewelenh.esrgan.run import enhance
+        from jewelenh.enhancement.run import enhance
 
         return _timed(
             f"enhance {level}",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class JewelenhError(Exception):
-    """Says what went wrong, where, what was expected, what was found, and the way out.
+    """Says what went wrong, where, what was expected, what was found, and how to fix it.
 
     Only the parts that are given are shown, one a line, after the first line.
     """
@@ -36,7 +36,7 @@ class JewelenhError(Exception):
         fix: object = None,
     ) -> None:
         self.what, self.where, self.expected, self.found, self.fix = what, where, expected, found, fix
-        parts = {"where": where, "expected": expected, "found": found, "way out": fix}
+        parts = {"where": where, "expected": expected, "found": found, "fix": fix}
         lines = [f"  {name + ':':<10}{value}" for name, value in parts.items() if value is not None]
         super().__init__("\n".join([what, *lines]))
 

@@ -11,7 +11,7 @@ from jewelenh.config import nearest
 
 
 def explain(error: Exception, job: str, conf_dir: Path) -> str:
-    """Return one message for an error of Hydra or OmegaConf: what, where, valid names, the way out."""
+    """Return one message for an error of Hydra or OmegaConf: what, where, valid names, how to fix it."""
     text = _first_of_chain(error)
     key = _wrong_key(text)
     if isinstance(error, MissingConfigException):
@@ -20,9 +20,9 @@ def explain(error: Exception, job: str, conf_dir: Path) -> str:
         valid = _keys_of(job, conf_dir)
         group = key.lstrip("+~")
         close = nearest(group, valid) or nearest(group, [name.rsplit(".", 1)[-1] for name in valid])
-        way_out = f"python -m jewelenh.{job} --cfg job shows all keys"
-        return f"ConfigError: there is no key {key} in this job.{close}\n  way out:  {way_out}"
-    return f"ConfigError: {text}\n  way out:  python -m jewelenh.{job} --help"
+        fix = f"python -m jewelenh.{job} --cfg job shows all keys"
+        return f"ConfigError: there is no key {key} in this job.{close}\n  fix:  {fix}"
+    return f"ConfigError: {text}\n  fix:  python -m jewelenh.{job} --help"
 
 
 def _first_of_chain(error: BaseException) -> str:

@@ -84,8 +84,8 @@ def job(name: str) -> Callable[[Task], Callable[[], None]]:
             except OSError as error:
                 if getattr(error, SAID, False):
                     sys.exit(1)
-                way_out = "paths.output_dir=<a folder you can write>"
-                _end(f"{error.strerror or error}: {error.filename or ''}\n  way out:  {way_out}", 1)
+                fix = "paths.output_dir=<a folder you can write>"
+                _end(f"{error.strerror or error}: {error.filename or ''}\n  fix:  {fix}", 1)
             except Exception as error:
                 if not getattr(error, SAID, False):
                     _report(error, debug="debug=true" in sys.argv)
@@ -104,10 +104,10 @@ def _report(error: BaseException, debug: bool) -> None:
     elif isinstance(error, JewelenhError):
         _say(f"{type(error).__name__}: {error}")
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        _say(f"The disk is full: {error.filename or ''}\n  way out:  free some space; what is finished is kept")
+        _say(f"The disk is full: {error.filename or ''}\n  fix:  free some space; what is finished is kept")
     else:
-        way_out = f"this may be a fault of jewelenh; traceback: {_write_traceback() or 'run again with debug=true'}"
-        _say(f"Unexpected {type(error).__name__}: {error}\n  way out:  {way_out}")
+        fix = f"this may be a fault of jewelenh; traceback: {_write_traceback() or 'run again with debug=true'}"
+        _say(f"Unexpected {type(error).__name__}: {error}\n  fix:  {fix}")
 
 
 def _write_traceback() -> Path | None:

@@ -15,7 +15,7 @@ from jewelenh.images import Photo, Pixels, from_signed, resize, to_signed
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
-    from jewelenh.esrgan.upscaler import Upscaler
+    from jewelenh.enhancement.upscaler import Upscaler
 
 TILE = 2048
 """Side of a tile in pixels, a multiple of every stride; larger photos are refined in tiles, so memory stays flat."""
@@ -58,7 +58,7 @@ class Restorer:
     def upscaler(self) -> Upscaler:
         """Return the super-resolution half, loaded at first use: pairs are refined without it."""
         if self._upscaler is None:
-            from jewelenh.esrgan.upscaler import Upscaler
+            from jewelenh.enhancement.upscaler import Upscaler
 
             self._upscaler = Upscaler.load(self.enhancer, self.cache_dir)
         return self._upscaler

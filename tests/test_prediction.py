@@ -172,7 +172,7 @@ def test_a_result_that_cannot_be_written_is_listed_and_the_rest_is_made(run, tmp
         run()
     reasons = json.loads((tmp_path / "out" / FAILED).read_text())
     assert reasons.keys() == {"b.png", "d/a.png"} and all("Cannot write" in why for why in reasons.values())
-    assert "paths.data_dir" not in str(reasons), "the way out names predict's own key"
+    assert "paths.data_dir" not in str(reasons), "the fix names predict's own key"
     assert (tmp_path / "out" / "c.png").is_file()
 
 

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from jewelenh.config import Enhancer, Source
-from jewelenh.esrgan.run import enhance
-from jewelenh.esrgan.upscaler import Upscaler
+from jewelenh.enhancement.run import enhance
+from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.hardware import DTYPES, find_device, native_precision
 from jewelenh.images import to_unit
 from jewelenh.sources.fetch import fetch
@@ -123,7 +123,7 @@ def bare_network(enhancer: Enhancer) -> Callable[[int], None]:
 
 def official(enhancer: Enhancer, files: list[Path], work: Path) -> Callable[[int], None]:
     """Return what its own script does: imread, enhance, imwrite; loading is left out of its time."""
-    from jewelenh.esrgan.official import OfficialUpscaler
+    from jewelenh.enhancement.official import OfficialUpscaler
 
     upscaler = Upscaler.load(Enhancer(name="general_x4v3", weights=enhancer.weights, engine="official"))
     assert isinstance(upscaler, OfficialUpscaler)

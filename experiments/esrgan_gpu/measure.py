@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from jewelenh.config import Enhancer, Source
-from jewelenh.esrgan.run import enhance
-from jewelenh.esrgan.upscaler import Upscaler
+from jewelenh.enhancement.run import enhance
+from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.hardware import DTYPES
 from jewelenh.images import Photo, Pixels, encode, encode_png, read_photo
 from jewelenh.sources.fetch import fetch

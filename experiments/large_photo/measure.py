@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from jewelenh.config import Enhancer, Source
-from jewelenh.esrgan.run import enhance
+from jewelenh.enhancement.run import enhance
 from jewelenh.sources.fetch import fetch
 
 

@@ -28,7 +28,7 @@ def welcome() -> str:
 
 def refusal(error: JewelenhError) -> str:
     """Return what went wrong, in the words of the error."""
-    parts = {"": error.where, "expected": error.expected, "found": error.found, "way out": error.fix}
+    parts = {"": error.where, "expected": error.expected, "found": error.found, "fix": error.fix}
     details = [f"{label}: {text}" if label else str(text) for label, text in parts.items() if text is not None]
     return card("wrong", f"<strong>{escape(error.what)}</strong>", *map(escape, details))
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jewelenh.esrgan.network import Network
+from jewelenh.enhancement.network import Network
 
 
 class Refinement(nn.Module):

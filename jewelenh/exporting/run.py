@@ -81,8 +81,8 @@ def export(
 
 
 def _chain(checkpoint: Checkpoint, network: nn.Module, cache_dir: Path | None) -> tuple[RefinementChain, int]:
-    from jewelenh.esrgan.network import load_network
-    from jewelenh.esrgan.weights import find_weights
+    from jewelenh.enhancement.network import load_network
+    from jewelenh.enhancement.weights import find_weights
 
     enhancer = load_network(find_weights(checkpoint.enhancer), cache_dir)
     return RefinementChain(enhancer, network, checkpoint.enhancer.strength).eval(), enhancer.scale

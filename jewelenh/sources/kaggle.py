@@ -23,7 +23,7 @@ def download_dataset(dataset: str, folder: Path) -> Path:
     It is unpacked beside its place and renamed at the end, so a broken download is never taken for a data set.
 
     Raises:
-        SourceError: no credentials, no such data set, no network; each with the way out.
+        SourceError: no credentials, no such data set, no network; each with the fix.
     """
     if (folder / DONE_FILE).is_file():
         return folder

@@ -16,12 +16,12 @@ from torch import nn
 from jewelenh.chain import Chain
 from jewelenh.config import Enhancer, Source, parse
 from jewelenh.errors import CheckpointError
-from jewelenh.esrgan.module import AdversarialSuperResolution, SuperResolutionModule
-from jewelenh.esrgan.patches import Examinations
-from jewelenh.esrgan.scoring import table, write_report
-from jewelenh.esrgan.start import export, start_network
-from jewelenh.esrgan.training_data import PatchDataModule
-from jewelenh.esrgan.training_settings import PatchData, StartNetwork
+from jewelenh.enhancer_training.module import AdversarialSuperResolution, SuperResolutionModule
+from jewelenh.enhancer_training.patches import Examinations
+from jewelenh.enhancer_training.scoring import table, write_report
+from jewelenh.enhancer_training.start import export, start_network
+from jewelenh.enhancer_training.data import PatchDataModule
+from jewelenh.enhancer_training.settings import PatchData, StartNetwork
 from jewelenh.refinement.runs import LAST
 from jewelenh.training.recipe import Recipe
 from jewelenh.training.settling import leave_clipping_to_the_game
@@ -80,7 +80,7 @@ def _conclude(
     folder: Path,
 ) -> dict[str, float]:
     """Export the best network, score the file as the enhancer it now is, and say how to use it."""
-    from jewelenh.esrgan.upscaler import Upscaler
+    from jewelenh.enhancement.upscaler import Upscaler
 
     load_best(network, checkpoint)
     file = folder / EXPORTED

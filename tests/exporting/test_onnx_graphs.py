@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jewelenh.errors import CheckpointError, ConfigError
-from jewelenh.esrgan.network import Network
+from jewelenh.enhancement.network import Network
 from jewelenh.exporting import onnx as module
 from jewelenh.exporting.graphs import Refinement, RefinementChain
 from jewelenh.exporting.onnx import check, drawn, require_packages, write_onnx

@@ -140,7 +140,7 @@ def test_a_view_reads_what_numpy_reads(tmp_path):
         assert np.array_equal(view(tmp_path / "a.npy", header), array)
 
 
-def test_a_folder_without_manifest_is_refused_with_the_way_out(tmp_path):
+def test_a_folder_without_manifest_is_refused_with_the_fix(tmp_path):
     with pytest.raises(PairsError, match="adopt="):
         read_pairs(tmp_path)
     with pytest.raises(PairsError, match="no such pairs directory"):

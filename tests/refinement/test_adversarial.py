@@ -152,7 +152,7 @@ def test_the_perceptual_loss_is_the_weighted_l1_of_vgg_s_features(vgg):
     assert float(value.detach()) == pytest.approx(expected, rel=1e-4)
 
 
-def test_without_the_weights_of_vgg_the_way_out_is_said(tmp_path, monkeypatch):
+def test_without_the_weights_of_vgg_the_fix_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(
         torch.hub, "load_state_dict_from_url", lambda *_, **__: (_ for _ in ()).throw(OSError("no net"))

@@ -25,7 +25,7 @@ from jewelenh.progress import Advance, progress
 from jewelenh.stage import Selection, Stage, check_failures, open_stage
 
 if TYPE_CHECKING:
-    from jewelenh.esrgan.upscaler import Upscaler
+    from jewelenh.enhancement.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def enhance(
         NotFiniteError: the network gave NaN and `on_error` is `stop`.
         ItemsFailedError: some photos could not be made and `on_error` is `stop`; the others are finished.
     """
-    from jewelenh.esrgan.upscaler import Upscaler, identity_of
-    from jewelenh.esrgan.weights import find_weights
+    from jewelenh.enhancement.upscaler import Upscaler, identity_of
+    from jewelenh.enhancement.weights import find_weights
 
     shard = shard or Shard()
     weights = find_weights(enhancer)
@@ -145,7 +145,7 @@ class _Run:
         return decode(data, path)
 
     def _fail(self, stem: str, error: ImageError) -> None:
-        from jewelenh.esrgan.windows import NotFiniteError
+        from jewelenh.enhancement.windows import NotFiniteError
 
         if self.stops and isinstance(error, NotFiniteError):
             raise NotFiniteError(error.what, where=stem, fix=error.fix)  # all others would come out the same

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from jewelenh.config import Degradation
 from jewelenh.errors import SourceError
-from jewelenh.esrgan.patches import Examinations, Patches, PatchPair, PatchSampler, PhotoCache, require_sides
-from jewelenh.esrgan.training_settings import PatchData
+from jewelenh.enhancer_training.patches import Examinations, Patches, PatchPair, PatchSampler, PhotoCache, require_sides
+from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.hardware import n_cores
 from jewelenh.seeds import seed_for
 from jewelenh.stage import Selection

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from jewelenh.config import Degradation, parse
 from jewelenh.errors import ConfigError, SourceError
-from jewelenh.esrgan.patches import Examinations, Patches, PatchSampler, PhotoCache, centre, require_sides, smaller
-from jewelenh.esrgan.training_data import hold_out
-from jewelenh.esrgan.training_settings import PatchData
+from jewelenh.enhancer_training.patches import Examinations, Patches, PatchSampler, PhotoCache, centre, require_sides, smaller
+from jewelenh.enhancer_training.data import hold_out
+from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.job import CONF_DIR
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from jewelenh.errors import WeightsError
-from jewelenh.esrgan.download import cached
-from jewelenh.esrgan.releases import Release
+from jewelenh.enhancement.download import cached
+from jewelenh.enhancement.releases import Release
 from jewelenh.manifest import sha256_of
 
 CONTENT = bytes(range(256)) * 4000
@@ -82,7 +82,7 @@ def test_a_finished_part_needs_no_network(tmp_path):
     assert cached(release("http://127.0.0.1:9/weights.pth"), tmp_path) == CONTENT
 
 
-def explains_the_way_out(error: WeightsError, url: str, cache: object) -> None:
+def explains_the_fix(error: WeightsError, url: str, cache: object) -> None:
     text = str(error)
     assert url in text
     assert sha256_of(CONTENT) in text
@@ -102,7 +102,7 @@ def test_a_spoilt_cache_is_refused_not_used(server, tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"spoilt")
     with pytest.raises(WeightsError, match="wrong hash") as caught:
         cached(release(server.url), tmp_path)
-    explains_the_way_out(caught.value, server.url, tmp_path / "weights.pth")
+    explains_the_fix(caught.value, server.url, tmp_path / "weights.pth")
     assert sha256_of(b"spoilt") in str(caught.value)
 
 
@@ -110,14 +110,14 @@ def test_offline(tmp_path):
     url = "http://127.0.0.1:9/weights.pth"  # the discard port: nobody listens
     with pytest.raises(WeightsError, match="could not be downloaded") as caught:
         cached(release(url), tmp_path)
-    explains_the_way_out(caught.value, url, tmp_path / "weights.pth")
+    explains_the_fix(caught.value, url, tmp_path / "weights.pth")
 
 
 def test_the_server_says_no(server, tmp_path):
     server.status = 404
     with pytest.raises(WeightsError, match="404") as caught:
         cached(release(server.url), tmp_path)
-    explains_the_way_out(caught.value, server.url, tmp_path / "weights.pth")
+    explains_the_fix(caught.value, server.url, tmp_path / "weights.pth")
 
 
 def test_a_cache_that_cannot_be_written(server, tmp_path):

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from jewelenh.config import Enhancer
-from jewelenh.esrgan.upscaler import Upscaler
+from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.images import Photo
 
 TINY = (

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from jewelenh.config import Enhancer, nearest
 from jewelenh.errors import WeightsError
-from jewelenh.esrgan.download import cached
-from jewelenh.esrgan.releases import REGISTRY, Known, Release
+from jewelenh.enhancement.download import cached
+from jewelenh.enhancement.releases import REGISTRY, Known, Release
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import ConfigError, ImageError
-from jewelenh.esrgan import windows
-from jewelenh.esrgan.lanes import Pending, Result
-from jewelenh.esrgan.upscaler import Upscaler
-from jewelenh.esrgan.windows import NotFiniteError
+from jewelenh.enhancement import windows
+from jewelenh.enhancement.lanes import Pending, Result
+from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.enhancement.windows import NotFiniteError
 from jewelenh.images import Photo, Pixels, encode_png
 
 ODD_SIZES = [(37, 53), (64, 64), (101, 30), (3, 90)]
@@ -393,7 +393,7 @@ def test_memory_stays_flat_however_many_photos_there_are(enhancer):
 
 def test_results_under_way_are_bounded(enhancer, monkeypatch):
     """With photos of different sizes waiting for company, not more than the bound is open."""
-    from jewelenh.esrgan import upscaler as module
+    from jewelenh.enhancement import upscaler as module
 
     monkeypatch.setattr(module, "OPEN_BYTES", 16 * 3 * 40 * 40 * 5)
     upscaler = in_batches(Upscaler.load(dataclasses.replace(enhancer, batch_size=8)), monkeypatch)

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from spandrel import ModelLoader
 
 from jewelenh.errors import WeightsError
-from jewelenh.esrgan.start import _parabola_kernels, export, fresh_compact, start_network
-from jewelenh.esrgan.training_settings import StartNetwork
+from jewelenh.enhancer_training.start import _parabola_kernels, export, fresh_compact, start_network
+from jewelenh.enhancer_training.settings import StartNetwork
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

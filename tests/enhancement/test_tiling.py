@@ -8,7 +8,7 @@ from esrgan_parts import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jewelenh.esrgan.tiling import Canvas, Overlap, Plan, overlap_for, window_starts
+from jewelenh.enhancement.tiling import Canvas, Overlap, Plan, overlap_for, window_starts
 
 
 @given(st.integers(1, 400), st.integers(8, 120), st.integers(0, 9), st.integers(0, 9), st.sampled_from([1, 2, 4]))

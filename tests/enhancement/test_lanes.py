@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from jewelenh.esrgan.lanes import Forwards
+from jewelenh.enhancement.lanes import Forwards
 
 
 class Slow(nn.Module):

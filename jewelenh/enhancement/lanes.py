@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jewelenh.esrgan.network import Network
+from jewelenh.enhancement.network import Network
 from jewelenh.hardware import DTYPES, Precision
 from jewelenh.images import Pixels, from_unit, to_unit
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from jewelenh.errors import WeightsError
-from jewelenh.esrgan.weights import Weights
+from jewelenh.enhancement.weights import Weights
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from safetensors.torch import save
 from torch import nn
 
 from jewelenh.errors import WeightsError
-from jewelenh.esrgan.network import Network, load_network, read_state
-from jewelenh.esrgan.weights import WeightFile, Weights
+from jewelenh.enhancement.network import Network, load_network, read_state
+from jewelenh.enhancement.weights import WeightFile, Weights
 from jewelenh.manifest import sha256_of
 
 

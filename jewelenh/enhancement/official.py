@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import ConfigError, ImageError, WeightsError
-from jewelenh.esrgan.network import Network
-from jewelenh.esrgan.upscaler import Upscaler
+from jewelenh.enhancement.network import Network
+from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.hardware import Precision
 from jewelenh.images import Photo, Pixels, resize
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jewelenh.atomic import lock
 from jewelenh.errors import StageError, WeightsError
-from jewelenh.esrgan.releases import Release
+from jewelenh.enhancement.releases import Release
 from jewelenh.progress import progress
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 from strange_photos import GOOD, RGB, header_bomb, saved
 
 from jewelenh.errors import ItemsFailedError
-from jewelenh.esrgan.run import enhance
+from jewelenh.enhancement.run import enhance
 from jewelenh.images import read_photo
 from jewelenh.manifest import read_manifest
 

@@ -15,10 +15,10 @@ from esrgan_parts import compact_state, png
 
 from jewelenh.config import Enhancer, Shard
 from jewelenh.errors import ItemsFailedError, StageError, WeightsError
-from jewelenh.esrgan import run
-from jewelenh.esrgan.run import enhance, shard_of
-from jewelenh.esrgan.upscaler import Upscaler
-from jewelenh.esrgan.windows import NotFiniteError
+from jewelenh.enhancement import run
+from jewelenh.enhancement.run import enhance, shard_of
+from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.enhancement.windows import NotFiniteError
 from jewelenh.images import decode, read_photo
 from jewelenh.manifest import read_manifest, sha256_of
 from jewelenh.stage import Selection
@@ -96,16 +96,16 @@ def test_growing_gives_the_bytes_of_starting_large(photo_stage, enhancer, tmp_pa
     ids=str,
 )
 def test_what_changes_the_bytes_is_another_stage(enhancer, change):
-    from jewelenh.esrgan.upscaler import identity_of
-    from jewelenh.esrgan.weights import find_weights
+    from jewelenh.enhancement.upscaler import identity_of
+    from jewelenh.enhancement.weights import find_weights
 
     weights = find_weights(enhancer)
     assert identity_of(enhancer, weights) != identity_of(dataclasses.replace(enhancer, **change), weights)
 
 
 def test_paths_and_names_do_not_matter(enhancer, tmp_path):
-    from jewelenh.esrgan.upscaler import identity_of
-    from jewelenh.esrgan.weights import find_weights
+    from jewelenh.enhancement.upscaler import identity_of
+    from jewelenh.enhancement.weights import find_weights
 
     elsewhere = tmp_path / "other name.pth"
     elsewhere.write_bytes(enhancer.weights.read_bytes())
@@ -163,7 +163,7 @@ def spoilt_enhancer(tmp_path, enhancer) -> Enhancer:
     return dataclasses.replace(enhancer, weights=tmp_path / "large.pth", precision="fp16")
 
 
-def test_nan_stops_and_names_photo_precision_and_the_way_out(photo_stage, spoilt_enhancer, tmp_path):
+def test_nan_stops_and_names_photo_precision_and_the_fix(photo_stage, spoilt_enhancer, tmp_path):
     with pytest.raises(NotFiniteError, match=r"(?s)NaN.*fp16.*(rings|necklaces)/.*enhancer.precision=fp32"):
         enhance(photo_stage(photos()), "raw", spoilt_enhancer, tmp_path / "data", None)
     assert not list((tmp_path / "data" / "enhanced").rglob("*.png"))
@@ -212,7 +212,7 @@ import os, signal, sys
 from pathlib import Path
 from jewelenh import atomic
 from jewelenh.config import Enhancer
-from jewelenh.esrgan.run import enhance
+from jewelenh.enhancement.run import enhance
 from jewelenh.manifest import read_manifest
 from jewelenh.stage import Selection
 

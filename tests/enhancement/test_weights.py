@@ -8,10 +8,10 @@ from esrgan_parts import compact_state
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import WeightsError
-from jewelenh.esrgan import weights
-from jewelenh.esrgan.network import load_network
-from jewelenh.esrgan.releases import REGISTRY, Known, Release
-from jewelenh.esrgan.weights import find_weights
+from jewelenh.enhancement import weights
+from jewelenh.enhancement.network import load_network
+from jewelenh.enhancement.releases import REGISTRY, Known, Release
+from jewelenh.enhancement.weights import find_weights
 from jewelenh.manifest import sha256_of
 
 PUBLISHED = {

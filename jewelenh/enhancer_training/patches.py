@@ -24,7 +24,7 @@ from jewelenh.config import Degradation
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.transforms import Step, steps_of
 from jewelenh.errors import ConfigError
-from jewelenh.esrgan.training_settings import PatchData
+from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.images import Pixels, read_photo, resize
 from jewelenh.seeds import generator_for
 

@@ -18,9 +18,9 @@ import torch
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import ImageError
-from jewelenh.esrgan.lanes import Lane, Pending, Result
-from jewelenh.esrgan.network import Network
-from jewelenh.esrgan.tiling import Canvas, Plan, overlap_for
+from jewelenh.enhancement.lanes import Lane, Pending, Result
+from jewelenh.enhancement.network import Network
+from jewelenh.enhancement.tiling import Canvas, Plan, overlap_for
 from jewelenh.hardware import DTYPES, Precision, is_out_of_memory
 from jewelenh.images import Pixels
 

@@ -22,11 +22,11 @@ import torch
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import ConfigError, ImageError
-from jewelenh.esrgan.lanes import CpuLane, CudaLane, Forward, Forwards
-from jewelenh.esrgan.network import Network, load_network
-from jewelenh.esrgan.releases import REGISTRY
-from jewelenh.esrgan.weights import Weights, find_weights
-from jewelenh.esrgan.windows import Windows
+from jewelenh.enhancement.lanes import CpuLane, CudaLane, Forward, Forwards
+from jewelenh.enhancement.network import Network, load_network
+from jewelenh.enhancement.releases import REGISTRY
+from jewelenh.enhancement.weights import Weights, find_weights
+from jewelenh.enhancement.windows import Windows
 from jewelenh.hardware import DTYPES, Precision, choose_precision, find_device
 from jewelenh.images import Photo, Pixels
 
@@ -92,7 +92,7 @@ class Upscaler:
         network = load_network(weights, cache_dir)
         identity = identity_of(enhancer, weights)
         if enhancer.engine == "official":
-            from jewelenh.esrgan.official import OfficialUpscaler
+            from jewelenh.enhancement.official import OfficialUpscaler
 
             return OfficialUpscaler(enhancer, network, identity)
         return cls(enhancer, network, identity)
