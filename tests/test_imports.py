@@ -13,7 +13,7 @@ JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "
 LAYERS = [
     {"errors", "config", "seeds"},
     {"atomic", "manifest", "hardware", "images", "progress", "schedules", "finite", "stage", "writable"},
-    {"adversarial", "sources", "degradation", "pairs"},
+    {"sources", "degradation", "pairs"},
     {"evaluation"},
     {"enhancement", "refinement"},
     {"chain", "restorer"},
@@ -26,13 +26,12 @@ LAYERS = [
 COMPOSED_BY_HYDRA = LAYERS[-2:]
 LIGHTNING = {
     "pairs/datamodule.py",
-    "adversarial/game.py",
+    "training/adversarial.py",
     "refinement/module.py",
-    "refinement/best.py",
-    "refinement/callbacks.py",
-    "refinement/dashboard.py",
-    "refinement/interruption.py",
-    "refinement/limits.py",
+    "training/callbacks.py",
+    "training/dashboards.py",
+    "training/interruption.py",
+    "training/limits.py",
     "enhancer_training/module.py",
     "enhancer_training/data.py",
     "training/recipe.py",

@@ -29,7 +29,7 @@ class Trained:
     level: str
     when: datetime
     trained_on: Mapping[str, Any] | None
-    """See `refinement.likeness`; None where it does not say."""
+    """See `refinement.input_statistics`; None where it does not say."""
 
     @property
     def key(self) -> str:

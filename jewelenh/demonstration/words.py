@@ -7,7 +7,7 @@ from html import escape
 from jewelenh.demonstration.scores import Scores
 from jewelenh.demonstration.work import Result
 from jewelenh.errors import JewelenhError
-from jewelenh.refinement.likeness import Oddity
+from jewelenh.refinement.input_statistics import Oddity
 
 WELCOME = (
     "Drop a photo, or pick one of the sample photos.",

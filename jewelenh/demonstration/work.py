@@ -24,7 +24,7 @@ from jewelenh.demonstration.trained import Trained
 from jewelenh.demonstration.upload import Upload
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode
-from jewelenh.refinement.likeness import Oddity, oddities
+from jewelenh.refinement.input_statistics import Oddity, oddities
 from jewelenh.restorer import Restorer, rescale
 from jewelenh.results import Output, check_fits, photo_file, result_name
 

@@ -11,8 +11,8 @@ import urllib.request
 from pathlib import Path
 
 from jewelenh.atomic import lock
-from jewelenh.errors import StageError, WeightsError
 from jewelenh.enhancement.releases import Release
+from jewelenh.errors import StageError, WeightsError
 from jewelenh.progress import progress
 
 log = logging.getLogger(__name__)

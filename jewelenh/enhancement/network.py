@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jewelenh.errors import WeightsError
 from jewelenh.enhancement.weights import Weights
+from jewelenh.errors import WeightsError
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from jewelenh.config import Enhancer
-from jewelenh.errors import ConfigError, ImageError, WeightsError
 from jewelenh.enhancement.network import Network
 from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.errors import ConfigError, ImageError, WeightsError
 from jewelenh.hardware import Precision
 from jewelenh.images import Photo, Pixels, resize
 

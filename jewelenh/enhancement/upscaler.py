@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from jewelenh.config import Enhancer
-from jewelenh.errors import ConfigError, ImageError
 from jewelenh.enhancement.lanes import CpuLane, CudaLane, Forward, Forwards
 from jewelenh.enhancement.network import Network, load_network
 from jewelenh.enhancement.releases import REGISTRY
 from jewelenh.enhancement.weights import Weights, find_weights
 from jewelenh.enhancement.windows import Windows
+from jewelenh.errors import ConfigError, ImageError
 from jewelenh.hardware import DTYPES, Precision, choose_precision, find_device
 from jewelenh.images import Photo, Pixels
 

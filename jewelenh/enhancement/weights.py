@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jewelenh.config import Enhancer, nearest
-from jewelenh.errors import WeightsError
 from jewelenh.enhancement.download import cached
 from jewelenh.enhancement.releases import REGISTRY, Known, Release
+from jewelenh.errors import WeightsError
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from jewelenh.config import Enhancer
-from jewelenh.errors import ImageError
 from jewelenh.enhancement.lanes import Lane, Pending, Result
 from jewelenh.enhancement.network import Network
 from jewelenh.enhancement.tiling import Canvas, Plan, overlap_for
+from jewelenh.errors import ImageError
 from jewelenh.hardware import DTYPES, Precision, is_out_of_memory
 from jewelenh.images import Pixels
 

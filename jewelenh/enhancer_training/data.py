@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from jewelenh.config import Degradation
-from jewelenh.errors import SourceError
 from jewelenh.enhancer_training.patches import Examinations, Patches, PatchPair, PatchSampler, PhotoCache, require_sides
 from jewelenh.enhancer_training.settings import PatchData
+from jewelenh.errors import SourceError
 from jewelenh.hardware import n_cores
 from jewelenh.seeds import seed_for
 from jewelenh.stage import Selection

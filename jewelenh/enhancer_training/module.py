@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jewelenh.adversarial.game import Game, GameSettings, Made
 from jewelenh.evaluation.metrics import psnr_db
 from jewelenh.finite import check_finite
 from jewelenh.images import from_unit, to_unit
 from jewelenh.schedules import Scheduler, scheduled
+from jewelenh.training.adversarial import Game, GameSettings, Made
 
 KEY = "jewelenh_esrgan"
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

@@ -23,8 +23,8 @@ from torch.utils.data import Dataset, DistributedSampler
 from jewelenh.config import Degradation
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.transforms import Step, steps_of
-from jewelenh.errors import ConfigError
 from jewelenh.enhancer_training.settings import PatchData
+from jewelenh.errors import ConfigError
 from jewelenh.images import Pixels, read_photo, resize
 from jewelenh.seeds import generator_for
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from jewelenh.config import Enhancer, parse
 from jewelenh.errors import CheckpointError, ConfigError
-from jewelenh.refinement.likeness import describe_training
+from jewelenh.refinement.input_statistics import describe_training
 
 KEY = "jewelenh"
 VERSION = 1
@@ -37,7 +37,7 @@ class Checkpoint:
     step: int
     config: Mapping[str, Any]
     trained_on: Mapping[str, Any] | None = None
-    """What the training pictures look like (`refinement.likeness`); None where the checkpoint does not say."""
+    """What the training pictures look like (`refinement.input_statistics`); None where the checkpoint does not say."""
 
     def network(self) -> nn.Module:
         """Rebuild the network with its weights; raise CheckpointError where they do not fit."""

@@ -13,12 +13,12 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from jewelenh.chain import Chain
-from jewelenh.refinement.adversarial import AdversarialModule, warm_start
 from jewelenh.refinement.checkpoint import describe
-from jewelenh.refinement.dashboard import log_test
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.runs import LAST, find_checkpoint
 from jewelenh.scoring import evaluate
+from jewelenh.training.adversarial import AdversarialModule, warm_start
+from jewelenh.training.dashboards import log_test
 from jewelenh.training.recipe import Recipe
 from jewelenh.training.settling import leave_clipping_to_the_game
 

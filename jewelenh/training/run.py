@@ -19,10 +19,10 @@ from jewelenh.chain import Chain
 from jewelenh.composed import plain
 from jewelenh.errors import ConfigError
 from jewelenh.hardware import n_cores
-from jewelenh.refinement.best import BestValidation
-from jewelenh.refinement.limits import check_room, memory_advice, n_checkpoints
 from jewelenh.refinement.runs import CHECKPOINTS, LAST, find_checkpoint
-from jewelenh.refinement.trackers import settle_wandb_mode
+from jewelenh.training.callbacks import BestValidation
+from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
+from jewelenh.training.loggers import settle_wandb_mode
 from jewelenh.training.recipe import Recipe
 from jewelenh.training.settling import settle_on_hardware
 

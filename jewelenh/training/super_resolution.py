@@ -15,13 +15,13 @@ from torch import nn
 
 from jewelenh.chain import Chain
 from jewelenh.config import Enhancer, Source, parse
-from jewelenh.errors import CheckpointError
+from jewelenh.enhancer_training.data import PatchDataModule
 from jewelenh.enhancer_training.module import AdversarialSuperResolution, SuperResolutionModule
 from jewelenh.enhancer_training.patches import Examinations
 from jewelenh.enhancer_training.scoring import table, write_report
-from jewelenh.enhancer_training.start import export, start_network
-from jewelenh.enhancer_training.data import PatchDataModule
 from jewelenh.enhancer_training.settings import PatchData, StartNetwork
+from jewelenh.enhancer_training.start import export, start_network
+from jewelenh.errors import CheckpointError
 from jewelenh.refinement.runs import LAST
 from jewelenh.training.recipe import Recipe
 from jewelenh.training.settling import leave_clipping_to_the_game

@@ -48,7 +48,7 @@ def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s
 
 def seen(**ranges: tuple[float, float]) -> dict[str, object]:
     """Return statistics of training pictures with these ranges, each of spread 1; all others take anything."""
-    from jewelenh.refinement.likeness import TRAITS
+    from jewelenh.refinement.input_statistics import TRAITS
 
     wide = dict.fromkeys(TRAITS, (-1000.0, 1000.0)) | ranges
     traits = {

@@ -18,7 +18,7 @@ from jewelenh.demonstration.upload import Limits
 from jewelenh.demonstration.work import Result
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
 from jewelenh.images import Photo, encode_png
-from jewelenh.refinement.likeness import Oddity
+from jewelenh.refinement.input_statistics import Oddity
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from jewelenh.errors import WeightsError
 from jewelenh.enhancement.download import cached
 from jewelenh.enhancement.releases import Release
+from jewelenh.errors import WeightsError
 from jewelenh.manifest import sha256_of
 
 CONTENT = bytes(range(256)) * 4000

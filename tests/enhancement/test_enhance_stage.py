@@ -14,11 +14,11 @@ import torch
 from esrgan_parts import compact_state, png
 
 from jewelenh.config import Enhancer, Shard
-from jewelenh.errors import ItemsFailedError, StageError, WeightsError
 from jewelenh.enhancement import run
 from jewelenh.enhancement.run import enhance, shard_of
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancement.windows import NotFiniteError
+from jewelenh.errors import ItemsFailedError, StageError, WeightsError
 from jewelenh.images import decode, read_photo
 from jewelenh.manifest import read_manifest, sha256_of
 from jewelenh.stage import Selection

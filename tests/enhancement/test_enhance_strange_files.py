@@ -11,8 +11,8 @@ from esrgan_parts import png
 from PIL import ExifTags, Image
 from strange_photos import GOOD, RGB, header_bomb, saved
 
-from jewelenh.errors import ItemsFailedError
 from jewelenh.enhancement.run import enhance
+from jewelenh.errors import ItemsFailedError
 from jewelenh.images import read_photo
 from jewelenh.manifest import read_manifest
 

@@ -10,9 +10,9 @@ from esrgan_parts import compact_state, rrdb_state
 from safetensors.torch import save
 from torch import nn
 
-from jewelenh.errors import WeightsError
 from jewelenh.enhancement.network import Network, load_network, read_state
 from jewelenh.enhancement.weights import WeightFile, Weights
+from jewelenh.errors import WeightsError
 from jewelenh.manifest import sha256_of
 
 

@@ -12,8 +12,8 @@ import torch
 from esrgan_parts import SHARED, drawn, needs_shared, rrdb_state
 
 from jewelenh.config import Enhancer
-from jewelenh.errors import ConfigError, ImageError
 from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.errors import ConfigError, ImageError
 from jewelenh.images import Photo, read_photo
 
 if importlib.util.find_spec("realesrgan") is None:  # importing it would need the alias that official.py makes

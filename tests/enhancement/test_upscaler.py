@@ -16,11 +16,11 @@ from PIL import ExifTags, Image, ImageCms
 from torch import Tensor, nn
 
 from jewelenh.config import Enhancer
-from jewelenh.errors import ConfigError, ImageError
 from jewelenh.enhancement import windows
 from jewelenh.enhancement.lanes import Pending, Result
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancement.windows import NotFiniteError
+from jewelenh.errors import ConfigError, ImageError
 from jewelenh.images import Photo, Pixels, encode_png
 
 ODD_SIZES = [(37, 53), (64, 64), (101, 30), (3, 90)]

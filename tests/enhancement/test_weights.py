@@ -7,11 +7,11 @@ import torch
 from esrgan_parts import compact_state
 
 from jewelenh.config import Enhancer
-from jewelenh.errors import WeightsError
 from jewelenh.enhancement import weights
 from jewelenh.enhancement.network import load_network
 from jewelenh.enhancement.releases import REGISTRY, Known, Release
 from jewelenh.enhancement.weights import find_weights
+from jewelenh.errors import WeightsError
 from jewelenh.manifest import sha256_of
 
 PUBLISHED = {

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jewelenh.config import Enhancer
-from jewelenh.enhancer_training.patches import centre, smaller
 from jewelenh.enhancement.releases import REGISTRY
-from jewelenh.enhancer_training.scoring import enlarged
 from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.enhancer_training.patches import centre, smaller
+from jewelenh.enhancer_training.scoring import enlarged
 from jewelenh.images import Photo, Pixels, read_photo
 from jewelenh.sources.fetch import SAMPLE_DIR
 

@@ -12,10 +12,18 @@ import torch
 from omegaconf import OmegaConf
 
 from jewelenh.config import Degradation, parse
-from jewelenh.errors import ConfigError, SourceError
-from jewelenh.enhancer_training.patches import Examinations, Patches, PatchSampler, PhotoCache, centre, require_sides, smaller
 from jewelenh.enhancer_training.data import hold_out
+from jewelenh.enhancer_training.patches import (
+    Examinations,
+    Patches,
+    PatchSampler,
+    PhotoCache,
+    centre,
+    require_sides,
+    smaller,
+)
 from jewelenh.enhancer_training.settings import PatchData
+from jewelenh.errors import ConfigError, SourceError
 from jewelenh.job import CONF_DIR
 
 

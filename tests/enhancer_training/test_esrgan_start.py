@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from spandrel import ModelLoader
 
-from jewelenh.errors import WeightsError
-from jewelenh.enhancer_training.start import _parabola_kernels, export, fresh_compact, start_network
 from jewelenh.enhancer_training.settings import StartNetwork
+from jewelenh.enhancer_training.start import _parabola_kernels, export, fresh_compact, start_network
+from jewelenh.errors import WeightsError
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jewelenh.errors import CheckpointError, ConfigError
 from jewelenh.enhancement.network import Network
+from jewelenh.errors import CheckpointError, ConfigError
 from jewelenh.exporting import onnx as module
 from jewelenh.exporting.graphs import Refinement, RefinementChain
 from jewelenh.exporting.onnx import check, drawn, require_packages, write_onnx

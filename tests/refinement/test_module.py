@@ -9,10 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from jewelenh.errors import JewelenhError
-from jewelenh.refinement.callbacks import EpochLine, warm_average
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.training.callbacks import EpochLine, warm_average
 
 
 def batches(offset: float = 0.2, n: int = 8) -> DataLoader:

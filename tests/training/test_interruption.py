@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
 from jewelenh.errors import StoppedError
-from jewelenh.refinement.callbacks import warm_average
-from jewelenh.refinement.interruption import SaveWhenStopped
+from jewelenh.training.callbacks import warm_average
+from jewelenh.training.interruption import SaveWhenStopped
 
 
 class At(pl.Callback):

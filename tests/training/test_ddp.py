@@ -19,8 +19,8 @@ parts = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(parts)
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from jewelenh.pairs.contract import read_pairs
-from jewelenh.refinement.callbacks import warm_average
-from jewelenh.refinement.interruption import SaveWhenStopped
+from jewelenh.training.callbacks import warm_average
+from jewelenh.training.interruption import SaveWhenStopped
 
 if __name__ == "__main__":
     folder, n = Path(sys.argv[1]), int(sys.argv[2])

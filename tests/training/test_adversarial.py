@@ -10,15 +10,15 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from torchvision.models.vgg import cfgs, make_layers
 
-from jewelenh.adversarial.discriminator import PatchDiscriminator
-from jewelenh.adversarial.perceptual import LAYERS, PerceptualLoss
 from jewelenh.errors import CheckpointError, ConfigError, TrainingError, WeightsError
 from jewelenh.pairs.datamodule import PairsDataModule
-from jewelenh.refinement.adversarial import AdversarialModule, AdversarialSettings, warm_start
-from jewelenh.refinement.callbacks import warm_average
 from jewelenh.refinement.checkpoint import describe, read_checkpoint
 from jewelenh.refinement.generator import StudyGenerator
 from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, warm_start
+from jewelenh.training.callbacks import warm_average
+from jewelenh.training.discriminator import PatchDiscriminator
+from jewelenh.training.perceptual import LAYERS, PerceptualLoss
 
 
 def n_parameters(network):

@@ -11,8 +11,8 @@ import pytest
 from jewelenh.config import Pairs, Source, Split
 from jewelenh.images import Photo, encode_png
 from jewelenh.pairs.writer import write_pairs
-from jewelenh.refinement import likeness
-from jewelenh.refinement.likeness import TRAITS, describe_training, measure, oddities
+from jewelenh.refinement import input_statistics
+from jewelenh.refinement.input_statistics import TRAITS, describe_training, measure, oddities
 from jewelenh.sources.fetch import fetch
 
 WHITE, GREY = 255, 128
@@ -124,5 +124,5 @@ def test_pairs_that_are_gone_cost_no_checkpoint(tmp_path, caplog):
 def test_a_training_measures_its_pictures_once(pairs_dir, monkeypatch):
     directory = pairs_dir()
     first = describe_training(directory)
-    monkeypatch.setattr(likeness, "measure", None)
+    monkeypatch.setattr(input_statistics, "measure", None)
     assert describe_training(directory) == first

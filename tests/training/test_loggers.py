@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from jewelenh.refinement import trackers
+from jewelenh.training import loggers
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clean(monkeypatch, tmp_path):
 
 
 def test_without_a_key_it_is_offline(clean):
-    assert trackers.settle_wandb_mode() == "offline"
+    assert loggers.settle_wandb_mode() == "offline"
 
 
 def test_without_a_network_it_is_offline(clean):
@@ -25,19 +25,19 @@ def test_without_a_network_it_is_offline(clean):
         port = server.getsockname()[1]
     clean.setenv("WANDB_API_KEY", "0" * 40)
     clean.setattr(
-        trackers.socket, "create_connection", lambda *a, **k: (_ for _ in ()).throw(OSError(f"{port} refused"))
+        loggers.socket, "create_connection", lambda *a, **k: (_ for _ in ()).throw(OSError(f"{port} refused"))
     )
-    assert trackers.settle_wandb_mode() == "offline"
+    assert loggers.settle_wandb_mode() == "offline"
 
 
 def test_with_key_and_network_it_is_online(clean, tmp_path):
     (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password key\n")
     with socket.create_server(("127.0.0.1", 0)) as server:
         real = socket.create_connection
-        clean.setattr(trackers.socket, "create_connection", lambda *a, **k: real(server.getsockname()))
-        assert trackers.settle_wandb_mode() == "online"
+        clean.setattr(loggers.socket, "create_connection", lambda *a, **k: real(server.getsockname()))
+        assert loggers.settle_wandb_mode() == "online"
 
 
 def test_a_chosen_mode_stays(clean):
     clean.setenv("WANDB_MODE", "disabled")
-    assert trackers.settle_wandb_mode() == "disabled"
+    assert loggers.settle_wandb_mode() == "disabled"

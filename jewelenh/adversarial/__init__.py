@@ -1,1 +1,0 @@
-"""Training against a discriminator: the game, its two sides, and the perceptual loss."""
