@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jewelenh.atomic import write_atomically
 from jewelenh.errors import ConfigError, ImageError, ItemsFailedError, SourceError, StageError
+from jewelenh.files import write_atomically
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress

@@ -20,11 +20,11 @@ from jewelenh.evaluation.report import print_report, write_report
 from jewelenh.evaluation.settings import Settings
 from jewelenh.evaluation.strips import Thumbnails
 from jewelenh.evaluation.words import in_photos
+from jewelenh.files import require_writable
 from jewelenh.hardware import n_cores
 from jewelenh.pairs.contract import PairsManifest, read_pairs
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
 from jewelenh.restorer import Restorer
-from jewelenh.writable import require_writable
 
 
 def evaluate(

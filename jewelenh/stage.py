@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from jewelenh.atomic import explained, lock, write_atomically
 from jewelenh.config import Shard
 from jewelenh.errors import ItemsFailedError, StageError
+from jewelenh.files import explained, lock, write_atomically
 from jewelenh.manifest import (
     Item,
     StoredFile,
@@ -160,13 +160,27 @@ def open_stage(
         directory.mkdir(parents=True, exist_ok=True)
     name = f"{shard.index}of{shard.count}"
     with contextlib.ExitStack() as stack:
-        stack.enter_context(lock(directory / ".lock", exclusive=shard.count == 1))
-        stack.enter_context(lock(directory / f".lock-{name}", exclusive=True))
+        _keep_others_out(directory, shard, stack)
         items = _finished_items(directory, spec, sweep=shard.count == 1)
         with explained(directory):
             journal = stack.enter_context((directory / f"journal-{name}.jsonl").open("a", encoding="utf-8"))
             journal.write("\n")  # ends a line that a kill tore
         yield Stage(directory, kind, spec, items, journal, _alone=shard.count == 1)
+
+
+def _keep_others_out(directory: Path, shard: Shard, locks: contextlib.ExitStack) -> None:
+    """Wait for the other writers: all of them, or as a shard for those that write the whole stage or the same shard.
+
+    Whoever writes the whole stage holds `.lock`, which shards pass through when they begin, and waits for those that
+    have begun.
+    """
+    if shard.count == 1:
+        locks.enter_context(lock(directory / ".lock"))
+        for path in directory.glob(".lock-*of*"):
+            locks.enter_context(lock(path))
+        return
+    with lock(directory / ".lock"):
+        locks.enter_context(lock(directory / f".lock-{shard.index}of{shard.count}"))
 
 
 def check_failures(selection: Selection, label: str, on_error: str) -> None:

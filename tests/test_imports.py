@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"atomic", "manifest", "hardware", "images", "progress", "schedules", "finite", "stage", "writable"},
+    {"files", "manifest", "hardware", "images", "progress", "schedules", "finite", "stage"},
     {"sources", "degradation", "pairs"},
     {"evaluation"},
     {"enhancement", "refinement"},

@@ -1,15 +1,17 @@
 """Stage directories: nothing half-made is trusted, nothing finished redone, killed and resumed equals undisturbed."""
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from jewelenh import atomic
+from jewelenh import files
 from jewelenh.config import Shard
 from jewelenh.errors import ItemsFailedError, StageError
 from jewelenh.manifest import fingerprint_of, read_manifest
@@ -153,7 +155,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path, monkeypat
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(StageError) as caught:
         write(tmp_path, ["a"])
     assert "No space left" in str(caught.value)
@@ -169,3 +171,36 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(StageError) as caught:
         write(tmp_path / "file" / "data", ["a"])
     assert "paths.data_dir" in str(caught.value)
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StageError, match="Cannot lock: No locks available"):
+        write(tmp_path, ["a"])
+
+
+def test_the_whole_stage_waits_for_a_shard_under_way(tmp_path):
+    context = multiprocessing.get_context("fork")
+    with open_stage(tmp_path, "mild", "test", SPEC, shard=Shard(index=0, count=2)) as stage:
+        stage.save("a", "k", {"image": ("a.bin", b"ak" * 100)}, {"n": 1})
+        whole = context.Process(target=write, args=(tmp_path, ["a", "b"]))
+        whole.start()
+        time.sleep(0.5)
+        assert whole.is_alive()
+        assert not (stage.directory / "b.bin").exists()
+        stage.commit(["a"])
+    whole.join()
+    assert whole.exitcode == 0
+    assert content(stage.directory) == content(write(tmp_path / "alone", ["a", "b"]).directory)
+
+
+def test_shards_run_at_the_same_time(tmp_path):
+    context = multiprocessing.get_context("fork")
+    with open_stage(tmp_path, "mild", "test", SPEC, shard=Shard(index=0, count=2)):
+        other = context.Process(target=write, args=(tmp_path, ["b"], "k", SPEC, Shard(index=1, count=2)))
+        other.start()
+        other.join(30)
+        assert other.exitcode == 0

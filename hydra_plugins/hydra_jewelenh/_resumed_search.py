@@ -10,7 +10,7 @@ import optuna
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from optuna.trial import TrialState
 
-from jewelenh.atomic import lock
+from jewelenh.files import lock
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from jewelenh.atomic import write_atomically
 from jewelenh.config import Degradation, parse
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.sheet import Cell, draw_sheet
 from jewelenh.degradation.similarity import psnr_db, ssim
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ConfigError, ImageError, SourceError
+from jewelenh.files import write_atomically
 from jewelenh.images import Photo, encode_png, read_photo
 from jewelenh.stage import Selection
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jewelenh.atomic import lock, write_atomically
 from jewelenh.config import Degradation, Shard
 from jewelenh.degradation.draws import ALGORITHM, DRAWS_FILE, Draw, apply, draws_bytes, pixels_sha256, sample
 from jewelenh.degradation.threads import in_threads, stem_of
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ImageError
+from jewelenh.files import lock, write_atomically
 from jewelenh.images import Photo, encode_png
 from jewelenh.manifest import Item, read_manifest
 from jewelenh.stage import Selection, Stage, check_failures, open_stage

@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from jewelenh.atomic import lock
 from jewelenh.enhancement.releases import Release
 from jewelenh.errors import StageError, WeightsError
+from jewelenh.files import lock
 from jewelenh.progress import progress
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,11 @@ given with `enhancer.weights` is taken as it is: its own hash is what gets logge
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from jewelenh.config import Enhancer, nearest
 from jewelenh.enhancement.download import cached
@@ -114,5 +115,5 @@ def _read(path: Path) -> bytes:
 
 
 def default_cache_dir() -> Path:
-    """Return the user's cache folder for weights (XDG base directories)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jewelenh" / "weights"
+    """Return the user's cache folder for weights: `~/.cache/jewelenh/weights` on Linux."""
+    return user_cache_path("jewelenh") / "weights"

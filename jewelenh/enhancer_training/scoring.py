@@ -10,11 +10,11 @@ from typing import TypeAlias
 import torchmetrics
 from PIL import Image
 
-from jewelenh.atomic import write_atomically
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancer_training.patches import Examinations, centre, planes
 from jewelenh.evaluation.figures import INK, Cell, sheet
 from jewelenh.evaluation.metrics import psnr_db, ssim
+from jewelenh.files import write_atomically
 from jewelenh.images import Photo, Pixels, resize, to_unit
 
 Scores: TypeAlias = dict[str, dict[str, dict[str, float]]]

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from jewelenh.atomic import write_atomically
 from jewelenh.config import Enhancer
 from jewelenh.enhancement.network import load_network
 from jewelenh.enhancement.weights import find_weights
 from jewelenh.enhancer_training.settings import StartNetwork
 from jewelenh.errors import WeightsError
+from jewelenh.files import write_atomically
 
 BODY_NOISE = 0.3
 """Random part of the inner convolutions, as a share of He et al.'s standard deviation, beside the identity."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from jewelenh.atomic import write_atomically
 from jewelenh.evaluation.figures import comparison
 from jewelenh.evaluation.findings import Findings
 from jewelenh.evaluation.page import render
 from jewelenh.evaluation.protocol import Refine
 from jewelenh.evaluation.strips import make_strips
 from jewelenh.evaluation.words import SHORT, TITLES, UNITS, improved, interval, number, printable
+from jewelenh.files import write_atomically
 from jewelenh.pairs.contract import PairsManifest
 
 FILES = ("metrics.json", "metrics.csv", "comparison.png", "report.html")

@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 from torch import nn
 
-from jewelenh.atomic import write_atomically
 from jewelenh.errors import ConfigError
 from jewelenh.exporting.card import FILE_NAME, Exported, model_card
 from jewelenh.exporting.graphs import Refinement, RefinementChain
 from jewelenh.exporting.onnx import EXAMPLE, OPSET, Agreement, check, drawn, require_packages, write_onnx
 from jewelenh.exporting.weights import write_weights
+from jewelenh.files import require_writable, write_atomically
 from jewelenh.refinement.checkpoint import Checkpoint
-from jewelenh.writable import require_writable
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from jewelenh.atomic import write_atomically
 from jewelenh.errors import CheckpointError
+from jewelenh.files import write_atomically
 from jewelenh.refinement.checkpoint import Checkpoint, build_network
 
 KIND = "jewelenh-refinement-1"

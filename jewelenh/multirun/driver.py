@@ -16,7 +16,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from jewelenh.atomic import write_atomically
+from jewelenh.files import write_atomically
 from jewelenh.sweeps.gather import settings_of
 from jewelenh.sweeps.notes import ENDED, SWEEP, JobNote, notes_of
 

@@ -16,9 +16,9 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from jewelenh.atomic import lock, write_atomically
 from jewelenh.config import Split, nearest
 from jewelenh.errors import ConfigError, PairsError
+from jewelenh.files import lock, write_atomically
 from jewelenh.images import ValueRange, grey_levels
 from jewelenh.manifest import Item, StoredFile, canonical_json, manifest_bytes, sha256_of
 from jewelenh.pairs.belief import Belief, Sample, believe

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from jewelenh.atomic import write_atomically
 from jewelenh.errors import PairsError
+from jewelenh.files import write_atomically
 from jewelenh.images import grey_levels, resize
 from jewelenh.manifest import StoredFile
 from jewelenh.pairs.alignment import CommonShift, cross_phase, misaligned, shift_of

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jewelenh.atomic import write_atomically
 from jewelenh.errors import JewelenhError
+from jewelenh.files import write_atomically
 from jewelenh.manifest import StoredFile, read_manifest, sha256_of
 from jewelenh.pairs.contract import KIND
 

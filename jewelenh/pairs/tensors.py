@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jewelenh.atomic import write_atomically
 from jewelenh.config import Pairs
 from jewelenh.errors import PairsError
+from jewelenh.files import write_atomically
 from jewelenh.images import Pixels, read_photo, resize, signed_array, to_uint8
 from jewelenh.manifest import StoredFile, sha256_of
 from jewelenh.pairs.links import Links

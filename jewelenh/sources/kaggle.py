@@ -9,8 +9,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from jewelenh.atomic import explained, write_atomically
 from jewelenh.errors import SourceError
+from jewelenh.files import explained, write_atomically
 
 log = logging.getLogger(__name__)
 

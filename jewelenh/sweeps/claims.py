@@ -23,8 +23,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from jewelenh.atomic import explained, lock, write_atomically
 from jewelenh.errors import BusyError, StoppedError
+from jewelenh.files import explained, lock, write_atomically
 from jewelenh.manifest import canonical_json
 from jewelenh.refinement.runs import CHECKPOINTS, LAST
 from jewelenh.sweeps.identity import fingerprint

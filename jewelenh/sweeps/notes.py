@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jewelenh.atomic import write_atomically
+from jewelenh.files import write_atomically
 
 JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy"]
 ENDED = frozenset({"finished", "failed", "stopped", "skipped", "busy"})

@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from jewelenh.atomic import write_atomically
+from jewelenh.files import write_atomically
 from jewelenh.sweeps.curves import charts
 from jewelenh.sweeps.gather import SweepResults, gather
 from jewelenh.sweeps.strips import Shot, Strip, make_strips

@@ -189,9 +189,9 @@ def test_a_disk_that_is_full(photo_stage, enhancer, tmp_path, monkeypatch):
     """The third file does not fit: the error says so, what was finished is kept, and a later run goes on."""
     import errno
 
-    from jewelenh import atomic
+    from jewelenh import files
 
-    raw, n_synced, real = photo_stage(photos()), 0, atomic.os.fsync
+    raw, n_synced, real = photo_stage(photos()), 0, files.os.fsync
 
     def full(handle: int) -> None:
         nonlocal n_synced
@@ -200,7 +200,7 @@ def test_a_disk_that_is_full(photo_stage, enhancer, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(StageError, match=r"(?s)No space left.*what is finished is kept"):
         enhance(raw, "raw", enhancer, tmp_path / "data", None)
     monkeypatch.undo()
@@ -210,7 +210,7 @@ def test_a_disk_that_is_full(photo_stage, enhancer, tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from jewelenh import atomic
+from jewelenh import files
 from jewelenh.config import Enhancer
 from jewelenh.enhancement.run import enhance
 from jewelenh.manifest import read_manifest
@@ -226,7 +226,7 @@ def kill_at_the_fourth(handle):
 raw, weights, data_dir = map(Path, sys.argv[1:])
 manifest = read_manifest(raw)
 photos = Selection(raw, manifest.fingerprint, list(manifest.items.values()), {})
-atomic.os.fsync = kill_at_the_fourth
+files.os.fsync = kill_at_the_fourth
 enhance(photos, "raw", Enhancer(name="tiny", weights=weights, precision="fp32", device="cpu"), data_dir, None)
 """
 

@@ -1,0 +1,105 @@
+"""Files that are whole or not there, locks that die with their process, and OS errors in the user's words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from jewelenh.errors import BusyError, ConfigError, StageError
+
+log = logging.getLogger(__name__)
+
+SAY_WAITING_EVERY_S = 10.0
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system without locks answers: a network mount with `nolock`, some FUSE file systems."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, flush it to the disk, rename it: a reader sees all of it or none."""
+    # As much of the name as fits into 255 bytes whatever its letters are: 4 bytes each at most.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp")
+    with explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def lock(path: Path, exclusive: bool = True, blocking: bool = True) -> Iterator[None]:
+    """Hold a lock that the kernel frees when this process ends, however it ends; wait while another process holds it.
+
+    Raises:
+        BusyError: another process holds it, and `blocking` is false.
+        StageError: the file cannot be written, or its file system has no locks.
+    """
+    held = FileLock(path, thread_local=False, fallback_to_soft=False)
+    wait_s = 0.0
+    with explained(path):
+        while not _acquire(held, wait_s):
+            if not blocking:
+                raise BusyError("Another process works here.", where=path.parent)
+            log.info("waiting for another process that works in %s", path.parent)
+            wait_s = SAY_WAITING_EVERY_S
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _acquire(held: FileLock, wait_s: float) -> bool:
+    try:
+        held.acquire(timeout=wait_s, poll_interval=0.1)
+    except Timeout:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StageError in the user's words."""
+    try:
+        yield
+    except OSError as error:
+        fixes = {
+            errno.ENOSPC: "free some space and run again: what is finished is kept",
+            errno.EDQUOT: "free some of your quota and run again: what is finished is kept",
+            errno.EACCES: "give this user the right to write there, or choose another place with paths.data_dir=...",
+            errno.EROFS: "choose another place with paths.data_dir=...",
+            **dict.fromkeys(NO_LOCKS, "choose a place with file locks: a local disk, or NFS mounted without nolock"),
+        }
+        fix = fixes.get(error.errno or 0, "choose another place with paths.data_dir=...")
+        what = "Cannot lock" if error.errno in NO_LOCKS else "Cannot write"
+        raise StageError(f"{what}: {error.strerror or error}.", where=path, fix=fix) from error
+
+
+def require_writable(folder: Path, key: str) -> None:
+    """Make `folder` and write to it once, before the work; `key` is the configuration key that chooses another.
+
+    Raises:
+        ConfigError: it cannot be made or written.
+    """
+    probe = folder / ".writable.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            "The folder cannot be written.", where=folder, found=reason, fix=f"{key}=<another folder>"
+        ) from error
