@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jewelenh.atomic import lock, write_atomically
+from jewelenh.files import lock, write_atomically
 
 JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy"]
 UNSUCCESSFUL = frozenset({"failed", "stopped", "skipped"})
