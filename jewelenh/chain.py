@@ -68,7 +68,7 @@ class Chain:
 
     def photos(self) -> Selection:
         """Index the raw photos and leave those that cannot be read to the next stage, which reports all at once."""
-        from jewelenh.sources.fetch import fetch
+        from jewelenh.sources import fetch
 
         return _timed("fetch", lambda: fetch(self.source, self.seed, self.data_dir))
 

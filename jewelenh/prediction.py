@@ -17,7 +17,7 @@ from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress
 from jewelenh.restorer import Restorer, rescale
 from jewelenh.results import Output, check_fits, names_of, photo_file
-from jewelenh.sources.folder import find_photos
+from jewelenh.sources import find_photos
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,14 @@ import http.server
 import io
 import threading
 import zipfile
+from typing import get_args, get_type_hints
 
 import pytest
 
 from jewelenh.config import Source
 from jewelenh.errors import SourceError
-from jewelenh.sources.fetch import SAMPLE_DIR, fetch
-from jewelenh.sources.folder import choose, find_photos
-from jewelenh.sources.kaggle import download_dataset
+from jewelenh.job import CONF_DIR
+from jewelenh.sources import SAMPLE_DIR, SOURCES, check_source, choose, download_dataset, fetch, find_photos
 
 ENDINGS = (".jpg", ".png")
 
@@ -104,7 +104,8 @@ def kaggle_server(monkeypatch, tmp_path):
 
 
 def test_a_kaggle_data_set_is_downloaded_once(kaggle_server, tmp_path):
-    folder = download_dataset("someone/rings", tmp_path / "raw")
+    folder = tmp_path / "raw"
+    download_dataset("someone/rings", folder)
     assert (folder / "ring/a.jpg").read_bytes() == b"one"
     n_asked = len(kaggle_server)
     assert n_asked > 0
@@ -121,4 +122,24 @@ def test_no_kaggle_credentials_are_said(monkeypatch, tmp_path):
     with pytest.raises(SourceError) as caught:
         download_dataset("someone/rings", tmp_path / "raw")
     assert "no Kaggle credentials" in str(caught.value)
+    with pytest.raises(SourceError, match="no Kaggle credentials"):
+        check_source(Source(kind="kaggle", dataset="someone/rings"), tmp_path)
     assert not (tmp_path / "raw").exists()
+
+
+def test_the_check_finds_a_wrong_root_and_reads_nothing(photos, tmp_path):
+    check_source(Source(kind="sample"), tmp_path / "data")
+    check_source(Source(kind="folder", root=photos), tmp_path / "data")
+    with pytest.raises(SourceError, match=r"source\.root="):
+        check_source(Source(kind="folder", root=photos / "nowhere"), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_check_of_a_kaggle_data_set_downloads_nothing(kaggle_server, tmp_path):
+    check_source(Source(kind="kaggle", dataset="someone/rings"), tmp_path)
+    assert not kaggle_server and not list(tmp_path.glob("raw*"))
+
+
+def test_every_kind_of_source_has_its_function_and_its_file():
+    assert set(SOURCES) == set(get_args(get_type_hints(Source)["kind"]))
+    assert set(SOURCES) == {file.stem for file in (CONF_DIR / "source").glob("*.yaml")}

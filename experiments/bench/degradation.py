@@ -31,7 +31,7 @@ from jewelenh.degradation.run import degrade
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 FLAGS = {"nearest": 6, "bilinear": 1, "bicubic": 2, "area": 3, "lanczos": 4}
 

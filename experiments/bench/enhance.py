@@ -32,7 +32,7 @@ from jewelenh.enhancement.run import enhance
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.hardware import DTYPES, find_device, native_precision
 from jewelenh.images import to_unit
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 SIDE = 262
 ROUNDS = 3

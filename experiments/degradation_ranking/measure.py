@@ -22,8 +22,7 @@ from jewelenh.degradation.similarity import psnr_db, ssim
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR
-from jewelenh.sources.fetch import SAMPLE_DIR
-from jewelenh.sources.folder import find_photos
+from jewelenh.sources import SAMPLE_DIR, find_photos
 
 RANKED = ("mild", "moderate", "severe")
 LEVELS = (*RANKED, "study")

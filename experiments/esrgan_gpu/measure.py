@@ -30,7 +30,7 @@ from jewelenh.enhancement.run import enhance
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.hardware import DTYPES
 from jewelenh.images import Photo, Pixels, encode, encode_png, read_photo
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 SIDE = 262
 DENSE_PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L4": 121.0, "T4": 65.0}

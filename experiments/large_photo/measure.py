@@ -16,7 +16,7 @@ import numpy as np
 
 from jewelenh.config import Enhancer, Source
 from jewelenh.enhancement.run import enhance
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 
 def drawn_photo(width: int, height: int) -> np.ndarray:

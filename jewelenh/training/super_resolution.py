@@ -111,7 +111,7 @@ def load_best(network: nn.Module, checkpoint: Path) -> None:
 
 
 def _files_below(root: Path, chain: Chain) -> list[Path]:
-    from jewelenh.sources.fetch import fetch
+    from jewelenh.sources import fetch
     from jewelenh.stage import check_failures
 
     selection = fetch(Source(kind="folder", root=root), chain.seed, chain.data_dir)

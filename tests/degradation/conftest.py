@@ -15,7 +15,7 @@ from PIL import Image
 from jewelenh.config import Degradation, Source, parse
 from jewelenh.images import Pixels
 from jewelenh.job import CONF_DIR
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 from jewelenh.stage import Selection
 
 

@@ -72,7 +72,7 @@ from pathlib import Path
 from jewelenh.config import Source
 from jewelenh.degradation.draws import read_draws
 from jewelenh.degradation.replay import replay
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 photos, draws, data_dir = map(Path, sys.argv[1:])
 raw = fetch(Source(kind="folder", root=photos), 42, data_dir)

@@ -16,7 +16,7 @@ from jewelenh.images import Photo, encode_png, read_photo
 from jewelenh.prediction import predict
 from jewelenh.restorer import Restorer
 from jewelenh.results import Output
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 PHOTO = encode_png(Photo(noise(24, 30, 7)))
 

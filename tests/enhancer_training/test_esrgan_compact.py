@@ -11,7 +11,7 @@ from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancer_training.patches import centre, smaller
 from jewelenh.enhancer_training.scoring import enlarged
 from jewelenh.images import Photo, Pixels, read_photo
-from jewelenh.sources.fetch import SAMPLE_DIR
+from jewelenh.sources import SAMPLE_DIR
 
 
 @pytest.fixture(scope="module")

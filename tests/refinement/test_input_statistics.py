@@ -13,7 +13,7 @@ from jewelenh.images import Photo, encode_png
 from jewelenh.pairs.writer import write_pairs
 from jewelenh.refinement import input_statistics
 from jewelenh.refinement.input_statistics import TRAITS, describe_training, measure, oddities
-from jewelenh.sources.fetch import fetch
+from jewelenh.sources import fetch
 
 WHITE, GREY = 255, 128
 

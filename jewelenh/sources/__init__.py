@@ -1,1 +1,0 @@
-"""Where raw photos come from: the embedded sample, a folder, a Kaggle data set."""
