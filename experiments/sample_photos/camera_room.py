@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import drjit as dr
 import mitsuba as mi
 import mitsuba_oidn as oidn
 import numpy as np
 from mesh import Floats, write_ply
+from numpy.typing import NDArray
 from scenes import Scene
-from studio import floor, floor_radiance, sky, surface
+from studio import REGIONS, floor, floor_radiance, region, sky, surface
 
 mi.set_variant("llvm_ad_rgb")
 
@@ -35,7 +37,8 @@ def ior_dir() -> Path:
     return Path(mi.__file__).parent / "data" / "ior"
 
 
-def _load(scene: Scene, film: Film, work_dir: Path) -> Any:
+def _load(scene: Scene, film: Film, work_dir: Path, merges: bool = True) -> Any:
+    """The renderer's scene; with `merges` it joins meshes of one surface, and they lose their names `part<number>`."""
     camera, (azimuth, zenith, horizon, boxes) = scene.camera, scene.sky
     width = film.width or film.size
     sensor: dict[str, Any] = {
@@ -71,7 +74,7 @@ def _load(scene: Scene, film: Film, work_dir: Path) -> Any:
         write_ply(mesh, file)
         bsdf = surface(material, ior_dir(), scene.roughness, scene.enamel)
         content[f"part{number}"] = {"type": "ply", "filename": str(file), "face_normals": crease <= 0, "bsdf": bsdf}
-    return mi.load_dict(content)
+    return mi.load_dict(content, optimize=merges)
 
 
 def _reach(scene: Scene) -> float:
@@ -103,6 +106,31 @@ def trace(scene: Scene, film: Film, spp: int, passes: int = 6, seed: int = 1) ->
     colour = np.minimum(passes_rgb, 2.5 * middle + 0.25).mean(0)
     aux = np.mean(stack, axis=0)
     return _denoised(colour, np.clip(aux[..., 3:6], 0, 1), np.clip(aux[..., 6:9], -1, 1))
+
+
+def coverage(scene: Scene, film: Film, out_px: int, side: int = 8) -> NDArray[np.uint8]:
+    """What each pixel shows: (out_px, out_px, 3), the shares (255 is all) of metal, gem and other; ground is the rest.
+
+    `side` x `side` rays a pixel through the same lens as the picture's, and what they meet first: what shines through
+    a stone counts as stone, a blurred edge is shared between both sides.
+    """
+    at = (np.arange(out_px * side) + 0.5) / (out_px * side)
+    x, y = (axis.ravel() for axis in np.meshgrid(at, at))
+    lens = np.random.default_rng(1).random((2, x.size))
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = _load(scene, film, Path(folder), merges=False)
+    sensor = loaded.sensors()[0]
+    ray, _ = sensor.sample_ray(0.0, 0.0, mi.Point2f(x, y), mi.Point2f(lens[0], lens[1]))
+    met = np.array(dr.reinterpret_array(mi.UInt32, loaded.ray_intersect_preliminary(ray).shape))
+    rows = met.reshape(out_px, side, out_px, side)
+    share = np.zeros((out_px, out_px, len(REGIONS)))
+    materials = [material for material, _ in scene.piece.by_material()]
+    for shape in loaded.shapes():
+        if shape.id() != "floor":
+            number = dr.reinterpret_array(mi.UInt32, mi.ShapePtr(shape))[0]
+            name = region(materials[int(shape.id().removeprefix("part"))])
+            share[..., REGIONS.index(name)] += (rows == number).mean((1, 3))
+    return np.uint8(share * 255)  # rounded down, so that the three never add up to more than all
 
 
 def _denoised(colour: Floats, albedo: Floats, normal: Floats, margin: int = 24) -> Floats:

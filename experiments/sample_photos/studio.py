@@ -47,6 +47,7 @@ BEADS = {
     "lapis": (0.02, 0.05, 0.32),
     "turquoise": (0.05, 0.42, 0.44),
 }
+REGIONS = ("metal", "gem", "other")  # red, green and blue of a mask; ground is black
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,11 @@ def floor_radiance(image: Floats, albedo: Floats) -> Floats:
     area = np.sin((np.arange(SKY_SHAPE[0]) + 0.5) / SKY_SHAPE[0] * np.pi)[:, None] * 2 * np.pi**2 / np.prod(SKY_SHAPE)
     weight = np.clip(direction[..., 2], 0, None) * area / np.pi
     return np.asarray((image * weight[..., None]).sum((0, 1)) * albedo)
+
+
+def region(material: str) -> str:
+    """The name in `REGIONS` of a material: pearls, beads, enamel and thread are `other`."""
+    return "metal" if material in METALS else "gem" if material in GEMS else "other"
 
 
 def surface(material: str, ior_dir: Path, roughness: float, enamel: str) -> dict[str, Any]:
