@@ -72,7 +72,7 @@ def plain(network: nn.Module, batches: list[dict[str, Tensor]], *, fast: bool, d
         input = batch["input"].contiguous(memory_format=torch.channels_last) if fast else batch["input"]
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             refined = network(input)
-        loss, _ = loss_of(refined.float(), batch["target"])
+        loss = loss_of(refined.float(), batch["target"])
         adam.zero_grad()
         loss.backward()
         adam.step()

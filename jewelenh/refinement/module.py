@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from jewelenh.errors import TrainingError
 from jewelenh.evaluation.metrics import psnr_db, ssim
 from jewelenh.finite import check_finite
 from jewelenh.refinement.checkpoint import KEY, check_same_run
@@ -45,25 +46,40 @@ class RefinementModule(pl.LightningModule):
         return self._run[0](input.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor | None:
-        """Return the loss of one batch; a loss that is no number stops the run."""
-        refined = self(batch["input"])
-        loss, parts = self.loss(refined.float(), batch["target"])
+        """Return the loss of one batch; a NaN or infinite loss stops the run."""
+        loss, parts = self.compare(self(batch["input"]).float(), batch["target"])
         self._last_loss = loss.detach()
         n = len(batch["input"])
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=n)
         for name, value in parts.items():
             self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=n)
-        return torch.as_tensor(loss)
+        return loss
+
+    def compare(self, refined: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and its named parts where it offers any (`losses.PixelLoss.parts`).
+
+        Raises:
+            TrainingError: the network or the loss returns something else than a refinement network or a loss does.
+        """
+        if refined.shape != target.shape:
+            raise TrainingError(
+                "The network changes the shape of its input.", expected=tuple(target.shape), found=tuple(refined.shape)
+            )
+        loss = self.loss(refined, target)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise TrainingError("Invalid model.loss.", expected="loss(refined, target) -> a scalar tensor", found=found)
+        return loss, dict(getattr(self.loss, "parts", {}))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Stop before a loss that is no number reaches the weights."""
+        """Stop before a NaN or infinite loss reaches the weights."""
         check_finite(self._last_loss, self.global_step)
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Score refined and input against target, per photo."""
         target = _unit(batch["target"])
         signed = self(batch["input"]).float()
-        loss, parts = self.loss(signed, batch["target"])
+        loss, parts = self.compare(signed, batch["target"])
         refined, input = _unit(signed), _unit(batch["input"])
         values = {
             **{f"val/{name}": value.reshape(1) for name, value in {"loss": loss, **parts}.items()},

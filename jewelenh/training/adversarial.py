@@ -192,7 +192,7 @@ class AdversarialModule(Game, RefinementModule):
     def make(self, batch: Mapping[str, Any]) -> Made:
         """Refine a batch; pictures and targets in [-1, 1]."""
         refined = self(batch["input"]).float()
-        loss, parts = self.loss(refined, batch["target"])
+        loss, parts = self.compare(refined, batch["target"])
         return Made(refined, batch["target"], loss, parts)
 
     def network_optimizer(self) -> torch.optim.Optimizer:
