@@ -20,7 +20,7 @@ def degrade(cfg: DictConfig) -> None:
     from jewelenh.chain import Chain
     from jewelenh.degradation.draws import read_draws
     from jewelenh.degradation.preview import preview, wanted_preview
-    from jewelenh.degradation.replay import replay
+    from jewelenh.degradation.run import replay
 
     values = plain(cfg)
     chain, sheet = Chain.from_config(values), wanted_preview(values["preview"])

@@ -170,8 +170,8 @@ class Workshop:
             return upload.photo, None
         values = self.levels[level]
         draw = sample(steps_of(values), self.seed, values.name, 0, upload.name)
-        made = degrade_photo(upload.name, 0, draw, upload.photo)
-        return decode(made.data, upload.name), made.data
+        data, _ = degrade_photo(upload.name, 0, draw, upload.photo)
+        return decode(data, upload.name), data
 
     def _enhance(self, restorer: Restorer, upload: Upload, photo: Photo, level: str | None) -> Photo:
         key = (upload.sha256, upload.name if level else None, level, str(sorted(restorer.upscaler.identity.items())))

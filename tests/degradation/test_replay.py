@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from jewelenh.degradation.draws import read_draws
-from jewelenh.degradation.replay import replay
-from jewelenh.degradation.run import degrade
+from jewelenh.degradation.run import degrade, replay
 from jewelenh.errors import ItemsFailedError
 
 
@@ -71,7 +70,7 @@ import sys
 from pathlib import Path
 from jewelenh.config import Source
 from jewelenh.degradation.draws import read_draws
-from jewelenh.degradation.replay import replay
+from jewelenh.degradation.run import replay
 from jewelenh.sources import fetch
 
 photos, draws, data_dir = map(Path, sys.argv[1:])

@@ -250,7 +250,7 @@ def test_memory_that_runs_out_fails_the_photo_and_says_what_helps(folder, raw_of
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr("jewelenh.degradation.threads.decode", no_memory)
+    monkeypatch.setattr("jewelenh.degradation.run.decode", no_memory)
     degraded = degrade(raw_of(folder), everything_on, 42, tmp_path / "data", on_error="skip")
     assert len(degraded.failures) == 6
     assert "fewer workers" in degraded.failures["c.png"]
