@@ -6,8 +6,8 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -193,14 +193,16 @@ def _make_in_threads(
     written ends everything at once.
     """
     wanted = [(item, variants) for item, variants in wanted if variants]
-    with (
-        progress(label, len(wanted)) as advance,
-        _one_opencv_thread(),
-        ThreadPoolExecutor(workers or n_cores()) as pool,
-        closing(pool.map(lambda one: _make_one(stage, raw, *one, make), wanted)) as finished,  # closed, it cancels
-    ):
-        for _ in finished:
-            advance()
+    n_threads = workers or n_cores()
+    with progress(label, len(wanted)) as advance, _one_opencv_thread(), ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(_make_one, stage, raw, item, variants, make) for item, variants in wanted]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _make_one(stage: Stage, raw: Selection, item: Item, variants: Sequence[int], make: Make) -> None:
