@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"files", "manifest", "hardware", "plugins", "images", "progress", "schedules", "finite", "stage"},
+    {"files", "manifest", "hardware", "plugins", "images", "metrics", "progress", "schedules", "finite", "stage"},
     {"sources", "degradation", "pairs"},
     {"evaluation"},
     {"enhancement", "refinement"},

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jewelenh.evaluation.metrics import psnr_db
 from jewelenh.evaluation.protocol import read_pixels
 from jewelenh.hardware import DTYPES, native_precision
 from jewelenh.images import from_signed, to_signed, to_unit
+from jewelenh.metrics import psnr_db
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.networks import RefinementCNN, RefinementUNet

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jewelenh.evaluation.metrics import psnr_db, ssim
-from jewelenh.evaluation.protocol import as_batch, read_pixels
+from jewelenh.evaluation.protocol import read_pixels
 from jewelenh.images import Pixels
+from jewelenh.metrics import as_batch, psnr_db, ssim
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.restorer import Restorer

@@ -18,10 +18,10 @@ from omegaconf import OmegaConf
 
 from jewelenh.config import Degradation, Source, parse
 from jewelenh.degradation.draws import apply, sample
-from jewelenh.degradation.similarity import psnr_db, ssim
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR
+from jewelenh.metrics import METRICS
 from jewelenh.sources import SAMPLE_DIR, find_photos
 
 RANKED = ("mild", "moderate", "severe")
@@ -49,13 +49,15 @@ def levels() -> dict[str, Degradation]:
 def measure(photos: dict[str, Pixels], chosen: dict[str, Degradation], seed: int) -> Scores:
     """Degrade every photo at every level and compare it with itself."""
 
-    def score(stem: str, level: Degradation) -> tuple[float, float]:
+    def score(stem: str, level: Degradation) -> list[float | None]:
         pixels = apply(sample(steps_of(level), seed, level.name, 0, stem), photos[stem])
-        return psnr_db(photos[stem], pixels), ssim(photos[stem], pixels)
+        return [METRICS[name].of_pixels(pixels, photos[stem]) for name in ("psnr_db", "ssim")]
 
     jobs = [(stem, level) for stem in photos for level in chosen.values()]
     with ThreadPoolExecutor() as pool:
-        scores = np.array(list(pool.map(lambda job: score(*job), jobs))).reshape(len(photos), len(chosen), 2)
+        scores = np.array(list(pool.map(lambda job: score(*job), jobs)), dtype=np.float64).reshape(
+            len(photos), len(chosen), 2
+        )
     return Scores(scores[..., 0], scores[..., 1])
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jewelenh.evaluation.metrics import psnr_db, ssim
 from jewelenh.evaluation.originals import find_originals
 from jewelenh.evaluation.protocol import bootstrap_interval
 from jewelenh.images import Pixels, read_photo, to_unit
+from jewelenh.metrics import psnr_db, ssim
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.restorer import Restorer

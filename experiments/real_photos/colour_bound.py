@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jewelenh.evaluation.metrics import psnr_db
-from jewelenh.evaluation.protocol import as_batch, read_pixels
+from jewelenh.evaluation.protocol import read_pixels
 from jewelenh.images import Pixels
+from jewelenh.metrics import as_batch, psnr_db
 from jewelenh.pairs.contract import read_pairs
 
 

@@ -14,11 +14,10 @@ from pydantic.dataclasses import dataclass
 from jewelenh.config import Degradation, parse
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.sheet import Cell, draw_sheet
-from jewelenh.degradation.similarity import psnr_db, ssim
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ConfigError, ImageError, SourceError
 from jewelenh.files import write_atomically
-from jewelenh.images import Photo, encode_png, read_photo
+from jewelenh.images import Photo, Pixels, encode_png, read_photo
 from jewelenh.stage import Selection
 
 log = logging.getLogger(__name__)
@@ -86,9 +85,17 @@ def _row(stem: str, photo: Photo, levels: Iterable[Degradation], seed: int) -> l
     for level in levels:
         draw = sample(steps_of(level), seed, level.name, 0, stem)
         pixels = apply(draw, photo.pixels)
-        scores = f"{psnr_db(photo.pixels, pixels):.1f} dB  ·  SSIM {ssim(photo.pixels, pixels):.3f}"
+        scores = _scores(photo.pixels, pixels)
         cells.append(Cell(photo.with_pixels(pixels, photo.alpha), scores, in_words(draw)))
     return cells
+
+
+def _scores(raw: Pixels, degraded: Pixels) -> str:
+    from jewelenh.metrics import METRICS  # PyTorch, which the job needs for nothing else
+
+    values = {name: METRICS[name].of_pixels(degraded, raw) for name in ("psnr_db", "ssim")}
+    ssim = "" if values["ssim"] is None else f"  ·  SSIM {values['ssim']:.3f}"
+    return f"{values['psnr_db']:.1f} dB{ssim}"
 
 
 def in_words(draw: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from jewelenh.errors import ImageError
-from jewelenh.evaluation.metrics import ciede2000, psnr_db, ssim
 from jewelenh.images import Photo, Pixels, resize, to_uint8, to_unit
+from jewelenh.metrics import ciede2000, psnr_db, ssim
 
 LONGEST_PX = 2048
 """Larger pictures are scored at this long side, which the table says: memory stays flat."""

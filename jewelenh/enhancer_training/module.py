@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jewelenh.evaluation.metrics import psnr_db
 from jewelenh.finite import check_finite
 from jewelenh.images import from_unit, to_unit
+from jewelenh.metrics import psnr_db
 from jewelenh.schedules import Scheduler, scheduled
 from jewelenh.training.adversarial import Game, GameSettings, Made
 

@@ -13,9 +13,9 @@ from PIL import Image
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancer_training.patches import Examinations, centre, planes
 from jewelenh.evaluation.figures import INK, Cell, sheet
-from jewelenh.evaluation.metrics import psnr_db, ssim
 from jewelenh.files import write_atomically
 from jewelenh.images import Photo, Pixels, resize, to_unit
+from jewelenh.metrics import psnr_db, ssim
 
 Scores: TypeAlias = dict[str, dict[str, dict[str, float]]]
 """clean or degraded -> bicubic or network -> psnr_db and ssim."""

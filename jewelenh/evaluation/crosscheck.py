@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from jewelenh.errors import ConfigError
-from jewelenh.evaluation.metrics import PSNR_CEILING_DB
 from jewelenh.evaluation.protocol import Evaluation
 from jewelenh.images import Pixels
+from jewelenh.metrics import PSNR_CEILING_DB
 
 BORDER_PX = 5
 SSIM_SETTINGS: dict[str, Any] = {

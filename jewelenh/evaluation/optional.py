@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jewelenh.evaluation.crosscheck import SkimageCheck
 from jewelenh.evaluation.distribution import Fid, find_fid
 from jewelenh.evaluation.perceptual import find_lpips
-from jewelenh.evaluation.protocol import Evaluation, Metric, Witness
+from jewelenh.evaluation.protocol import Evaluation, Witness
 from jewelenh.evaluation.settings import Settings
+from jewelenh.metrics import METRICS, Metric
 from jewelenh.pairs.contract import PairsManifest
 
 
@@ -18,7 +19,7 @@ from jewelenh.pairs.contract import PairsManifest
 class Optional:
     """Further metrics and witnesses of a run, and why some of them are missing."""
 
-    metrics: dict[str, Metric] = field(default_factory=dict)
+    metrics: list[Metric] = field(default_factory=list)
     witnesses: list[Witness] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
@@ -51,7 +52,8 @@ def find_optional(settings: Settings, pairs: PairsManifest) -> Optional:
     if lpips is None:
         optional.left_out.append(told)
     else:
-        optional.metrics["lpips"], optional.made["lpips"] = lpips, told
+        optional.metrics.append(replace(METRICS["lpips"], function=lpips))
+        optional.made["lpips"] = told
     fid, told = find_fid(len({pair.photo for pair in pairs.split(settings.split)}), settings.inception_weights)
     if fid is None:
         optional.left_out.append(told)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 
 from jewelenh.errors import PairsError
-from jewelenh.evaluation import metrics
-from jewelenh.images import Pixels, grey_levels, to_unit
+from jewelenh.images import Pixels, grey_levels
+from jewelenh.metrics import METRICS, PIXEL_METRICS, PSNR_CEILING_DB, Metric, scores_of
 from jewelenh.pairs.contract import Pair, PairsManifest, SplitName
 from jewelenh.pairs.npy import read_header, view
 from jewelenh.progress import progress
@@ -20,19 +20,9 @@ from jewelenh.seeds import generator_for
 
 Refine = Callable[[Pixels], Pixels]
 """(H, W, 3) uint8 `input` to uint8 `refined` of the same size."""
-Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Two float (B, 3, H, W) pictures in [0, 1] to (B,) values."""
-METRICS: dict[str, Metric] = {
-    "psnr_db": metrics.psnr_db,
-    "ssim": metrics.ssim,
-    "ms_ssim": metrics.ms_ssim,
-    "ciede2000": metrics.ciede2000,
-}
-LOWER_IS_BETTER = {"ciede2000", "lpips"}
+LOWER_IS_BETTER = {metric.name for metric in METRICS.values() if not metric.higher_is_better}
 N_RESAMPLES = 10_000
 N_WORST = 5
-MIN_SIDES = {"ms_ssim": metrics.MS_SSIM_MIN_SIDE, "lpips": metrics.LPIPS_MIN_SIDE}
-"""In pixels; on smaller photos the metric is left out."""
 
 
 class Witness(Protocol):
@@ -140,10 +130,10 @@ def score_checkpoints(
     refines: Mapping[str, Refine],
     pairs: PairsManifest,
     split: SplitName,
-    extra: Mapping[str, Metric] | None = None,
+    extra: Sequence[Metric] = (),
     witnesses: Sequence[Witness] = (),
 ) -> list[Evaluation]:
-    """Score several networks on the same pairs, in the order of `refines`; `extra` are metrics besides `METRICS`.
+    """Score several networks on the same pairs, in the order of `refines`; `extra` are metrics besides `PIXEL_METRICS`.
 
     Raises:
         PairsError: the split is empty.
@@ -153,15 +143,15 @@ def score_checkpoints(
         raise PairsError(
             f"There are no pairs to score in {split}.", where=pairs.directory, fix="more photos: source.limit"
         )
-    wanted = {**METRICS, **(extra or {})}
+    wanted = [*PIXEL_METRICS, *extra]
     scores: dict[str, list[PhotoScore]] = {name: [] for name in refines}
     with torch.inference_mode(), progress(f"score {split}", len(chosen)) as advance:
         for pair, input, target in read_pixels(pairs, chosen):
-            before = _scores(input, target, wanted)
+            before = scores_of(input, target, wanted)
             _show(witnesses, "input", pair.stem, input, target)
             for name, refine in refines.items():
                 refined = refine(input)
-                scores[name].append(PhotoScore(pair.stem, pair.photo, before, _scores(refined, target, wanted)))
+                scores[name].append(PhotoScore(pair.stem, pair.photo, before, scores_of(refined, target, wanted)))
                 _show(witnesses, name, pair.stem, refined, target)
             advance()
     protocol = protocol_of(pairs)
@@ -196,17 +186,6 @@ def _pixels(pairs: PairsManifest, path: str) -> Pixels:
     return np.ascontiguousarray(pixels if layout.colours == "rgb" else pixels[..., ::-1])
 
 
-def _scores(image: Pixels, target: Pixels, wanted: Mapping[str, Metric]) -> dict[str, float]:
-    first, second = as_batch(image).double(), as_batch(target).double()
-    side = min(image.shape[:2])
-    return {name: float(metric(first, second)[0]) for name, metric in wanted.items() if side >= MIN_SIDES.get(name, 1)}
-
-
-def as_batch(pixels: Pixels) -> torch.Tensor:
-    """Return (H, W, 3) uint8 as (1, 3, H, W) float in [0, 1]."""
-    return to_unit(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None])
-
-
 def protocol_of(pairs: PairsManifest) -> dict[str, Any]:
     """Return what a number needs beside it to be compared with another."""
     return {
@@ -218,8 +197,8 @@ def protocol_of(pairs: PairsManifest) -> dict[str, Any]:
         "resize": f"pairs of size {pairs.format.size} ({pairs.format.resample})",
         "aggregation": "per photo, then the mean over photos",
         "interval": f"percentile bootstrap over photos, 95 %, {N_RESAMPLES} resamples",
-        "psnr_ceiling_db": metrics.PSNR_CEILING_DB,
+        "psnr_ceiling_db": PSNR_CEILING_DB,
         "backend": "jewelenh, held against scikit-image, torchmetrics and published values by its tests",
-        "metrics": dict(metrics.DEFINITIONS),
+        "metrics": {metric.name: metric.definition for metric in PIXEL_METRICS},
         "torch": str(torch.__version__),
     }

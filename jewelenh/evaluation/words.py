@@ -6,17 +6,12 @@ import html
 from collections.abc import Mapping
 
 from jewelenh.evaluation.protocol import LOWER_IS_BETTER, Evaluation
+from jewelenh.metrics import METRICS
 
-TITLES = {
-    "psnr_db": "PSNR (dB)",
-    "ssim": "SSIM",
-    "ms_ssim": "MS-SSIM",
-    "lpips": "LPIPS (lower is better)",
-    "ciede2000": "CIEDE2000 (lower is better)",
-}
-SHORT = {"psnr_db": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "lpips": "LPIPS", "ciede2000": "CIEDE2000"}
-DIGITS = {"psnr_db": 2, "ciede2000": 2}
-UNITS = {"psnr_db": " dB"}
+TITLES = {metric.name: metric.heading for metric in METRICS.values()}
+SHORT = {metric.name: metric.title for metric in METRICS.values()}
+DIGITS = {metric.name: metric.digits for metric in METRICS.values()}
+UNITS = {metric.name: f" {metric.unit}" for metric in METRICS.values() if metric.unit}
 
 
 def number(metric: str, value: float, sign: bool = False) -> str:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from jewelenh.errors import TrainingError
-from jewelenh.evaluation.metrics import psnr_db, ssim
 from jewelenh.finite import check_finite
+from jewelenh.metrics import psnr_db, ssim
 from jewelenh.refinement.checkpoint import KEY, check_same_run
 from jewelenh.schedules import Scheduler, scheduled
 

@@ -19,10 +19,10 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from jewelenh.evaluation.figures import BAD, GOOD, Cell, sheet
-from jewelenh.evaluation.metrics import psnr_db
 from jewelenh.evaluation.originals import find_originals, read_original
-from jewelenh.evaluation.protocol import Evaluation, as_batch, read_pixels
+from jewelenh.evaluation.protocol import Evaluation, read_pixels
 from jewelenh.images import Pixels, from_signed, to_signed
+from jewelenh.metrics import as_batch, psnr_db
 from jewelenh.pairs.contract import Pair, PairsManifest
 
 COLUMNS = ("raw", "degraded", "input", "refined", "target")

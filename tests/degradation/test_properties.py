@@ -12,8 +12,8 @@ from jewelenh.degradation.colour import shift_saturation, shift_temperature
 from jewelenh.degradation.delivery import downscale_and_back, jpeg
 from jewelenh.degradation.draws import apply, pixels_sha256, sample
 from jewelenh.degradation.noise import gaussian_noise, salt_pepper_noise
-from jewelenh.degradation.similarity import psnr_db, ssim
 from jewelenh.degradation.transforms import steps_of
+from jewelenh.metrics import METRICS
 
 sides = st.integers(1, 40)
 METHODS = ("nearest", "bilinear", "bicubic", "lanczos", "area")
@@ -117,7 +117,9 @@ STRONGER = {
 @pytest.mark.parametrize("operation", STRONGER)
 def test_stronger_is_never_better_on_average(operation, ring):
     rings = [ring(seed) for seed in range(12)]
-    means = [np.mean([psnr_db(one, STRONGER[operation](one, i)) for one in rings]) for i in range(5)]
+    means = [
+        np.mean([METRICS["psnr_db"].of_pixels(one, STRONGER[operation](one, i)) for one in rings]) for i in range(5)
+    ]
     assert np.all(np.diff(means) < 0)
 
 
@@ -127,7 +129,7 @@ def test_the_levels_rank_on_drawn_photos(level, ring):
     for name in ("mild", "moderate", "severe"):
         steps = steps_of(level(name))
         pairs = [(r, apply(sample(steps, v, name, 0, f"{i}.jpg"), r)) for i, r in enumerate(rings) for v in (1, 2)]
-        scores.append([(psnr_db(*pair), ssim(*pair)) for pair in pairs])
+        scores.append([[METRICS[name].of_pixels(*pair) for name in ("psnr_db", "ssim")] for pair in pairs])
     steps_down = -np.diff(scores, axis=0)  # (2 steps, photos, 2 metrics)
     assert steps_down.mean(axis=1)[:, 0].min() >= 2
     assert steps_down.mean(axis=1)[:, 1].min() > 0

@@ -10,7 +10,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from jewelenh.evaluation import metrics
+from jewelenh import metrics
 
 # Sharma, Wu, Dalal (2005), table 1: pairs of CIELAB colours and their CIEDE2000.
 SHARMA = [
@@ -105,3 +105,17 @@ def test_ciede2000_of_pictures_is_that_of_skimage(two):
     first, second = two
     expected = deltaE_ciede2000(rgb2lab(first), rgb2lab(second)).mean()
     assert float(metrics.ciede2000(batch(first), batch(second))[0]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_picture_below_a_metrics_smallest_side_has_no_value():
+    small = np.full((10, 200, 3), 100, np.uint8)
+    assert set(metrics.scores_of(small, small)) == {"psnr_db", "ciede2000"}
+    assert set(metrics.scores_of(small.repeat(17, axis=0), small.repeat(17, axis=0))) >= {"ssim", "ms_ssim"}
+
+
+def test_numbers_are_written_with_the_digits_and_the_direction_of_their_metric():
+    psnr, colour = metrics.METRICS["psnr_db"], metrics.METRICS["ciede2000"]
+    assert psnr.text(-0.504, sign=True, unit=True) == "−0.50 dB" and psnr.text(-0.001, sign=True) == "0.00"
+    assert colour.verdict(-0.3, -0.1) == "better" and psnr.verdict(-0.3, -0.1) == "worse"
+    assert psnr.verdict(-0.1, 0.2) == "unclear" and psnr.text(float("nan")) == "-"
+    assert colour.heading == "CIEDE2000 (lower is better)" and psnr.heading == "PSNR (dB)"
