@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from jewelenh.config import Degradation, Enhancer, Pairs, Paths, Shard, Source, parse
+from jewelenh.config import Degradation, Enhancer, Hardware, Pairs, Paths, Shard, Source, parse
 from jewelenh.errors import ConfigError
 from jewelenh.stage import Selection, check_failures
 
@@ -27,20 +27,18 @@ class Chain:
     source: Source
     degradation: Degradation
     enhancer: Enhancer
+    hardware: Hardware
     pairs: Pairs
     paths: Paths
     shard: Shard
     on_error: Literal["stop", "skip"]
-    workers: int | None
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> Chain:
         """Check the chain's groups of a job's configuration (plain values, resolved); raise ConfigError."""
-        on_error, workers, seed = values["on_error"], values["workers"], values["seed"]
+        on_error, seed = values["on_error"], values["seed"]
         if on_error not in {"stop", "skip"}:
             raise ConfigError("on_error cannot be used.", expected="stop or skip", found=on_error)
-        if workers is not None and (not isinstance(workers, int) or workers < 1):
-            raise ConfigError("workers cannot be used.", expected="a whole number above 0, or null", found=workers)
         if not isinstance(seed, int):
             raise ConfigError("seed cannot be used.", expected="a whole number", found=seed)
         return cls(
@@ -48,12 +46,17 @@ class Chain:
             source=parse(Source, values["source"], "source"),
             degradation=parse(Degradation, values["degradation"], "degradation"),
             enhancer=parse(Enhancer, values["enhancer"], "enhancer"),
+            hardware=parse(Hardware, values["hardware"], "hardware"),
             pairs=parse(Pairs, values["pairs"], "pairs"),
             paths=parse(Paths, values["paths"], "paths"),
             shard=parse(Shard, values["shard"], "shard"),
             on_error=on_error,
-            workers=workers,
         )
+
+    @property
+    def workers(self) -> int | None:
+        """Return the threads that degrade photos; None goes by the cores."""
+        return None if self.hardware.workers == "auto" else max(1, self.hardware.workers)
 
     @cached_property
     def data_dir(self) -> Path:
@@ -108,6 +111,7 @@ class Chain:
                 self.enhancer,
                 self.data_dir,
                 self.paths.cache_dir,
+                hardware=self.hardware,
                 shard=self.shard,
                 on_error=self.on_error,
             ),

@@ -8,6 +8,7 @@ nor cv2.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
@@ -154,25 +155,42 @@ class Degradation:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Enhancer:
-    """The super-resolution network that makes `input` and `target`, and how it is run."""
+    """The super-resolution network that makes `input` and `target`: what decides the picture."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
     """A name of the weight registry (x4plus, x2plus, general_x4v3, compact), or one of your own with `weights`."""
     weights: Path | None = None
     """A weight file (.pth or .safetensors) to use in place of the registry's."""
     engine: Literal["batched", "official"] = "batched"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    device: str = "auto"
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Photos (or tiles) of one size in one pass on a GPU; a CPU computes one photo on each core."""
-    tile: Annotated[int, Field(ge=32)] | Literal["auto"] | None = "auto"
-    """Side of a tile in input pixels; `auto` tiles only what does not fit, null never."""
-    compile: bool = False
-    """Run the network through torch.compile: minutes at the start, for long runs on a GPU."""
+    """`official` is the reference implementation (extra `realesrgan`)."""
     denoise_strength: Probability | None = None
     """Between the `wdn` weights (0) and the general ones (1); general_x4v3 only."""
     strength: Probability = 1.0
     """1 is the network's picture, 0 bicubic."""
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError("auto, cpu, cuda or cuda:<n>")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Hardware:
+    """How anything runs, never what comes of it: no checkpoint and no fingerprint carries this."""
+
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    """Of the enhancer and of the refinement network; `auto` is CUDA where there is one. Training has the trainer's."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` is what the device computes natively; 16-bit photos are then enlarged in fp32."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Photos (or tiles) of one size that the enhancer takes at once on a GPU; a CPU computes one on each core."""
+    tile: Annotated[int, Field(ge=32)] | Literal["auto"] | None = "auto"
+    """Side of the enhancer's tiles in input pixels; `auto` tiles only what does not fit, null never."""
+    compile: bool = False
+    """Run the enhancer through torch.compile: minutes at the start, for long runs on a GPU."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Threads that degrade photos, processes that load batches; `auto` goes by the cores."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

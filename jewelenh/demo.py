@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     import functools
     import importlib.util
 
-    from jewelenh.config import Degradation, parse
+    from jewelenh.config import Degradation, Hardware, parse
     from jewelenh.demonstration.server import Server, copy_samples, serve, temporary_folder
     from jewelenh.demonstration.trained import find_trained
     from jewelenh.demonstration.upload import Limits
@@ -38,6 +38,7 @@ def main(cfg: DictConfig) -> None:
 
     values = plain(cfg)
     server, limits = parse(Server, values["server"], "server"), parse(Limits, values["limits"], "limits")
+    hardware = parse(Hardware, values["hardware"], "hardware")
     levels = {name: parse(Degradation, level, f"levels.{name}") for name, level in values["levels"].items()}
     if importlib.util.find_spec("gradio") is None:
         raise JewelenhError("The demo needs Gradio.", fix="pip install 'jewelenh[demo]'")
@@ -53,7 +54,7 @@ def main(cfg: DictConfig) -> None:
         from jewelenh.demonstration.page import build
 
         workshop = Workshop(
-            levels, values["seed"], folder / "results", Path(cache_dir) if cache_dir else None, values["device"]
+            levels, values["seed"], folder / "results", Path(cache_dir) if cache_dir else None, hardware
         )
         here = Path(__file__).parent / "sample"
         page = build(workshop, trained, copy_samples([here / name for name in SAMPLES], folder / "samples"), limits)

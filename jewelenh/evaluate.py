@@ -13,6 +13,7 @@ from jewelenh.job import job
 @job("evaluate")
 def main(cfg: DictConfig) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
+    from jewelenh.config import Hardware, parse
     from jewelenh.evaluation.settings import check_names, settings_from
     from jewelenh.refinement.runs import find_checkpoint
     from jewelenh.scoring import evaluate_all
@@ -24,7 +25,8 @@ def main(cfg: DictConfig) -> float:
     check_names(files, values["names"])
     pairs_dir = None if values["pairs_dir"] is None else Path(values["pairs_dir"]).expanduser()
     folder = run_dir() if values["report_dir"] is None else Path(values["report_dir"]).expanduser()
-    findings, _ = evaluate_all(files, folder, settings, pairs_dir=pairs_dir, names=values["names"])
+    hardware = parse(Hardware, values["hardware"], "hardware")
+    findings, _ = evaluate_all(files, folder, settings, pairs_dir=pairs_dir, names=values["names"], hardware=hardware)
     return float(findings.first.summary()["psnr_db"]["gain"])
 
 

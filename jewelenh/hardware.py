@@ -17,19 +17,14 @@ _CPU_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device of `enhancer.device`; `auto` is CUDA where there is one."""
+    """Return the device of `hardware.device`; `auto` is CUDA where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"enhancer.device={name} is no device.", expected="auto, cpu, cuda or cuda:<n>") from error
-    if device.type not in {"cpu", "cuda"}:
-        raise ConfigError(f"enhancer.device={name} is not supported.", expected="auto, cpu, cuda or cuda:<n>")
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         n_found = torch.cuda.device_count()
         raise ConfigError(
-            f"enhancer.device={name} is not there.", found=f"{n_found} CUDA devices", fix="enhancer.device=auto"
+            f"hardware.device={name} is not there.", found=f"{n_found} CUDA devices", fix="hardware.device=auto"
         )
     return device
 

@@ -14,7 +14,8 @@ from jewelenh.job import job
 @job("predict")
 def main(cfg: DictConfig) -> None:
     """Run `python -m jewelenh.predict`."""
-    from jewelenh.config import Enhancer, parse
+    from jewelenh.config import Enhancer, Hardware, parse
+    from jewelenh.enhancement.weights import identity_of
     from jewelenh.errors import ConfigError
     from jewelenh.manifest import sha256_of
     from jewelenh.prediction import predict
@@ -35,9 +36,12 @@ def main(cfg: DictConfig) -> None:
     enhancer = None if values.get("enhancer") is None else parse(Enhancer, values["enhancer"], "enhancer")
     cache_dir = values["paths"]["cache_dir"]
     restorer = Restorer.from_checkpoint(
-        checkpoint, enhancer=enhancer, cache_dir=Path(cache_dir) if cache_dir else None, device=values["device"]
+        checkpoint,
+        enhancer=enhancer,
+        hardware=parse(Hardware, values["hardware"], "hardware"),
+        cache_dir=Path(cache_dir) if cache_dir else None,
     )
-    identity = f"{sha256_of(checkpoint.read_bytes())} {sorted(restorer.upscaler.identity.items())}"
+    identity = f"{sha256_of(checkpoint.read_bytes())} {sorted(identity_of(restorer.enhancer).items())}"
     input, output = Path(values["input"]).expanduser(), Path(values["output"]).expanduser()
     predict(restorer, identity, input, output, settings, values["extensions"], values["on_error"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware, parse
 from jewelenh.hardware import DTYPES, choose_precision, find_device
 from jewelenh.images import Photo, Pixels, from_signed, resize, to_signed
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
@@ -31,10 +31,15 @@ class Restorer:
     """
 
     def __init__(
-        self, network: nn.Module, enhancer: Enhancer, cache_dir: Path | None = None, device: str = "auto"
+        self,
+        network: nn.Module,
+        enhancer: Enhancer,
+        *,
+        hardware: Hardware = Hardware(),
+        cache_dir: Path | None = None,
     ) -> None:
-        self.device = find_device(device)
-        self.dtype = DTYPES[choose_precision("auto", self.device)]
+        self.hardware, self.device = hardware, find_device(hardware.device)
+        self.dtype = DTYPES[choose_precision(hardware.precision, self.device)]
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
         self.enhancer, self.cache_dir = enhancer, cache_dir
         stride, radius = getattr(network, "stride", 1), getattr(network, "radius_px", OVERLAP)
@@ -44,15 +49,24 @@ class Restorer:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, *, enhancer: Enhancer | None = None, cache_dir: Path | None = None, device: str = "auto"
+        cls,
+        path: str | Path,
+        *,
+        enhancer: Enhancer | None = None,
+        hardware: Hardware | None = None,
+        device: str = "auto",
+        cache_dir: Path | None = None,
     ) -> Restorer:
         """Load a checkpoint of `jewelenh.train`; `enhancer` replaces the one it was trained with.
+
+        Both networks run as `hardware` says; `device` is short for `Hardware(device=...)`.
 
         Raises:
             CheckpointError: no checkpoint, or one that this version cannot rebuild.
         """
         checkpoint: Checkpoint = read_checkpoint(Path(path))
-        return cls(checkpoint.network(), enhancer or checkpoint.enhancer, cache_dir, device)
+        hardware = hardware or parse(Hardware, {"device": device}, "hardware")
+        return cls(checkpoint.network(), enhancer or checkpoint.enhancer, hardware=hardware, cache_dir=cache_dir)
 
     @property
     def upscaler(self) -> Upscaler:
@@ -60,7 +74,7 @@ class Restorer:
         if self._upscaler is None:
             from jewelenh.enhancement.upscaler import Upscaler
 
-            self._upscaler = Upscaler.load(self.enhancer, self.cache_dir)
+            self._upscaler = Upscaler.load(self.enhancer, self.hardware, self.cache_dir)
         return self._upscaler
 
     @overload

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from jewelenh.config import Hardware
 from jewelenh.errors import PairsError
 from jewelenh.evaluation.comparing import differences, names_of
 from jewelenh.evaluation.findings import Findings
@@ -28,11 +29,17 @@ from jewelenh.restorer import Restorer
 
 
 def evaluate(
-    checkpoint: Path, folder: Path, *, split: str = "test", pairs_dir: Path | None = None, n_photos: int = 3
+    checkpoint: Path,
+    folder: Path,
+    *,
+    split: str = "test",
+    pairs_dir: Path | None = None,
+    n_photos: int = 3,
+    hardware: Hardware = Hardware(),
 ) -> tuple[Evaluation, dict[str, Path]]:
     """Score one checkpoint on a split of its own pairs or of others, as `evaluate_all` does."""
     settings = Settings(split=split, photos=n_photos)  # type: ignore[arg-type]
-    findings, files = evaluate_all([checkpoint], folder, settings, pairs_dir=pairs_dir)
+    findings, files = evaluate_all([checkpoint], folder, settings, pairs_dir=pairs_dir, hardware=hardware)
     return findings.first, files
 
 
@@ -43,6 +50,7 @@ def evaluate_all(
     *,
     pairs_dir: Path | None = None,
     names: Sequence[str] | None = None,
+    hardware: Hardware = Hardware(),
 ) -> tuple[Findings, dict[str, Path]]:
     """Score checkpoints on the same pairs, write the report into `folder` and print the tables.
 
@@ -53,7 +61,7 @@ def evaluate_all(
     require_writable(folder, "report_dir")
     read = dict(zip(names or names_of(checkpoints), (read_checkpoint(file) for file in checkpoints), strict=True))
     pairs = _pairs_of(read, pairs_dir)
-    restorers = {name: Restorer(one.network(), one.enhancer) for name, one in read.items()}
+    restorers = {name: Restorer(one.network(), one.enhancer, hardware=hardware) for name, one in read.items()}
     refines: dict[str, Refine] = {name: restorer.refine for name, restorer in restorers.items()}
     thumbnails = Thumbnails(next(iter(refines)), most=200)
     with _settled():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jewelenh.config import Degradation, Enhancer, Pairs, Shard, Source, parse
+from jewelenh.config import Degradation, Hardware, Pairs, Shard, Source, parse
 from jewelenh.errors import ConfigError
 
 LEVEL = {
@@ -58,7 +58,7 @@ def test_all_problems_are_reported_together():
         (Source, {"kind": "sample", "limit": 0}, "greater than or equal to 1"),
         (Pairs, {"split": {"train": 0.5}}, "train + val + test = 1"),
         (Shard, {"index": 2, "count": 2}, "index below count"),
-        (Enhancer, {"name": "x", "precision": "fp8"}, "'fp32'"),
+        (Hardware, {"precision": "fp8"}, "'fp32'"),
     ],
 )
 def test_relations_and_choices_are_checked(schema, values, word):

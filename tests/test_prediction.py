@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from strange_photos import BAD, GOOD, RGB, SIZES, SRGB, exif, noise, saved, write_all
 
 from jewelenh import prediction as module
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware
 from jewelenh.errors import ConfigError, ItemsFailedError, SourceError, StageError
 from jewelenh.images import Photo, encode_png, read_photo
 from jewelenh.prediction import FAILED, RECORD, predict
@@ -25,7 +25,7 @@ ENDINGS = [".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp"]
 def restorer(tiny_weights) -> Restorer:
     torch.manual_seed(1)
     network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
-    return Restorer(network, Enhancer(name="tiny", weights=tiny_weights, precision="fp32"))
+    return Restorer(network, Enhancer(name="tiny", weights=tiny_weights), hardware=Hardware(precision="fp32"))
 
 
 @pytest.fixture

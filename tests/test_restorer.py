@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from jewelenh import restorer as module
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware
+from jewelenh.errors import ConfigError
+from jewelenh.hardware import DTYPES
 from jewelenh.images import Photo
 from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
 from jewelenh.restorer import Restorer
@@ -26,9 +28,7 @@ def unet() -> torch.nn.Module:
 def restorer(request, tiny_weights) -> Restorer:
     torch.manual_seed(1)
     network = request.param()
-    restorer = Restorer(network, Enhancer(name="tiny", weights=tiny_weights, precision="fp32"))
-    restorer.dtype = torch.float32
-    return restorer
+    return Restorer(network, Enhancer(name="tiny", weights=tiny_weights), hardware=Hardware(precision="fp32"))
 
 
 def drawn(height: int, width: int, dtype=np.uint8) -> np.ndarray:
@@ -70,3 +70,32 @@ def test_restore_keeps_depth_alpha_and_extras(restorer):
     assert (restored.icc, restored.exif) == (b"profile", b"exif")
     assert restorer.restore(photo, scale=1.0).size == (20, 30)
     assert restorer.restore(drawn(20, 30)).shape == (80, 120, 3)
+
+
+def test_hardware_moves_both_networks(tiny_weights):
+    enhancer = Enhancer(name="tiny", weights=tiny_weights)
+    for precision in ("fp32", "bf16"):
+        restorer = Restorer(cnn(), enhancer, hardware=Hardware(device="cpu", precision=precision))
+        assert (restorer.device.type, restorer.upscaler.device.type) == ("cpu", "cpu")
+        assert (restorer.dtype, restorer.upscaler.precision) == (DTYPES[precision], precision)
+
+
+def test_a_checkpoint_of_a_gpu_restores_on_a_cpu(tmp_path, tiny_weights):
+    """Its training ran with `enhancer.device=cuda`, when that was where the device was said."""
+    network = cnn()
+    about = {
+        "version": 1,
+        "network": {"class": "jewelenh.refinement.networks.RefinementCNN", "settings": dict(network.settings)},
+        "pairs_dir": "gone",
+        "config": {
+            "enhancer": {"name": "tiny", "weights": str(tiny_weights), "device": "cuda", "precision": "fp16"},
+            "degradation": {"name": "mild"},
+        },
+    }
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    file = tmp_path / "gpu.ckpt"
+    torch.save({"state_dict": state, "epoch": 1, "global_step": 2, "jewelenh": about}, file)
+    restorer = Restorer.from_checkpoint(file, device="cpu")
+    assert restorer.restore(drawn(12, 16)).shape == (48, 64, 3)
+    with pytest.raises(ConfigError, match=r"hardware\.device = 'gpu'"):
+        Restorer.from_checkpoint(file, device="gpu")

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from jewelenh.config import Enhancer, Source
+from jewelenh.config import Enhancer, Hardware, Source
 from jewelenh.enhancement.run import enhance
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.hardware import DTYPES
@@ -88,14 +88,13 @@ def check(files: dict[str, Path], device: str, n_photos: int) -> Iterator[tuple[
     photos = {k: Photo(drawn(k)) for k in range(n_photos)}
     odd = Photo(drawn(99, 201, 333) if device == "cuda" else drawn(99, 71, 133))
     for name, file in files.items():
-        base = Enhancer(name=name, weights=file, device=device, precision="fp32")
-        reference = Upscaler.load(dataclasses.replace(base, device="cpu")).upscale(odd).pixels.astype(int)
-        ours = Upscaler.load(base).upscale(odd).pixels
+        enhancer, fp32 = Enhancer(name=name, weights=file), Hardware(device=device, precision="fp32")
+        reference = Upscaler.load(enhancer, dataclasses.replace(fp32, device="cpu")).upscale(odd).pixels.astype(int)
+        ours = Upscaler.load(enhancer, fp32).upscale(odd).pixels
         most = int(np.abs(ours - reference).max())
         yield f"{name} fp32: {most} levels from the CPU", most <= 1
         for precision in precisions(device):
-            enhancer = dataclasses.replace(base, precision=precision)
-            upscaler = Upscaler.load(enhancer)
+            upscaler = Upscaler.load(enhancer, Hardware(device=device, precision=precision))
             error = np.mean((upscaler.upscale(odd).pixels - reference) ** 2.0)
             psnr_db = 10 * np.log10(255**2 / max(error, 1e-9))
             yield f"{name} {precision}: {psnr_db:.1f} dB from CPU fp32", psnr_db >= 45
@@ -104,7 +103,7 @@ def check(files: dict[str, Path], device: str, n_photos: int) -> Iterator[tuple[
             same = all(np.array_equal(together[k].pixels, alone[k]) for k in photos)  # type: ignore[union-attr]
             yield f"{name} {precision}: bytes do not depend on company", same
         if name == "general_x4v3":
-            tiled = Upscaler.load(dataclasses.replace(base, tile=96)).upscale(odd).pixels
+            tiled = Upscaler.load(enhancer, dataclasses.replace(fp32, tile=96)).upscale(odd).pixels
             yield f"{name}: tiled equals whole (fp32, <= 1 level)", int(np.abs(tiled.astype(int) - ours).max()) <= 1
     if device == "cuda":
         yield out_of_memory(files["x4plus"])
@@ -112,13 +111,14 @@ def check(files: dict[str, Path], device: str, n_photos: int) -> Iterator[tuple[
 
 def out_of_memory(file: Path) -> tuple[str, bool]:
     """A card of which little may be used: the batch and the window shrink, the picture stays."""
-    enhancer = Enhancer(name="x4plus", weights=file, device="cuda", precision="bf16", batch_size=16)
+    enhancer = Enhancer(name="x4plus", weights=file)
+    hardware = Hardware(device="cuda", precision="bf16", batch_size=16)
     photos = [(k, Photo(drawn(k))) for k in range(20)]
-    whole = dict(Upscaler.load(dataclasses.replace(enhancer, batch_size=1)).upscale_many(photos))
+    whole = dict(Upscaler.load(enhancer, dataclasses.replace(hardware, batch_size=1)).upscale_many(photos))
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, 4 * (1 << 30) / total))
-    squeezed = dict(Upscaler.load(enhancer).upscale_many(photos))
+    squeezed = dict(Upscaler.load(enhancer, hardware).upscale_many(photos))
     torch.cuda.set_per_process_memory_fraction(1.0)
     apart = [np.abs(squeezed[k].pixels.astype(int) - whole[k].pixels).max() for k, _ in photos]  # type: ignore[union-attr]
     return f"x4plus in 4 GiB with batches of 16: done, {max(apart)} levels apart", max(apart) <= 2
@@ -173,7 +173,7 @@ def ways(network: nn.Module, unit: Tensor, device: str, quick: bool) -> Iterator
 
 def network_speed(name: str, file: Path, device: str, options: argparse.Namespace) -> list[dict[str, object]]:
     """Photos/s of the network alone, for every precision, batch size and way of running it."""
-    enhancer = Enhancer(name=name, weights=file, device=device, precision="fp32")
+    enhancer = Enhancer(name=name, weights=file)
     n_flops = flops_of(Upscaler.load(enhancer).network.module.cpu())
     rows: list[dict[str, object]] = []
     for precision in precisions(device):
@@ -208,7 +208,8 @@ def file_speed(name: str, file: Path, device: str, work: Path, n_photos: int) ->
     for k in range(n_photos):
         (root / f"{k:05}.jpg").write_bytes(encode(Photo(drawn(k % 50)), ".jpg"))
     raw = fetch(Source(kind="folder", root=root), 42, work / name)
-    upscaler = Upscaler.load(Enhancer(name=name, weights=file, device=device))
+    enhancer, hardware = Enhancer(name=name, weights=file), Hardware(device=device)
+    upscaler = Upscaler.load(enhancer, hardware)
     photos = [(k, Photo(drawn(k % 50))) for k in range(n_photos)]
     large = next(iter(upscaler.upscale_many(photos[:1])))[1]
     with ThreadPoolExecutor(8) as pool:
@@ -217,8 +218,8 @@ def file_speed(name: str, file: Path, device: str, work: Path, n_photos: int) ->
             "encode": rate(lambda: list(pool.map(lambda _: encode_png(large), range(64))), 64),  # type: ignore[arg-type]
             "upscale in memory": rate(lambda: [None for _ in upscaler.upscale_many(photos)], n_photos),
         }
-    enhancer = Enhancer(name=name, weights=file, device=device)
-    rates["files in, files out"] = rate(lambda: enhance(raw, "raw", enhancer, work / name, None), n_photos)
+    stage = work / name
+    rates["files in, files out"] = rate(lambda: enhance(raw, "raw", enhancer, stage, None, hardware=hardware), n_photos)
     return rates
 
 

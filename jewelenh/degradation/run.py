@@ -229,7 +229,7 @@ def _read(raw: Selection, item: Item) -> Photo:
 def _reason(error: Exception) -> str:
     """Return one line that says why a photo failed; the stem beside it says which."""
     if isinstance(error, MemoryError):
-        return "There is not enough memory for it; fewer workers=... need less."
+        return "There is not enough memory for it; fewer hardware.workers need less."
     if not isinstance(error, ImageError):
         return " ".join(str(error).split()) or repr(error)
     details = [f"{name} {value}" for name, value in (("expected", error.expected), ("found", error.found)) if value]

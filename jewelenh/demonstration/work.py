@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from jewelenh.config import Degradation
+from jewelenh.config import Degradation, Hardware
 from jewelenh.degradation.draws import sample
 from jewelenh.degradation.run import degrade_photo
 from jewelenh.degradation.transforms import steps_of
@@ -104,10 +104,10 @@ class Workshop:
         seed: int,
         folder: Path,
         cache_dir: Path | None = None,
-        device: str = "auto",
+        hardware: Hardware = Hardware(),
     ) -> None:
         self.levels, self.seed, self.folder = levels, seed, folder
-        self.cache_dir, self.device = cache_dir, device
+        self.cache_dir, self.hardware = cache_dir, hardware
         self._restorers: OrderedDict[tuple[Path, float], Restorer] = OrderedDict()
         self._enhanced: Recent[Photo] = Recent(lambda photo: int(photo.pixels.nbytes))
         self._results: Recent[Result] = Recent(lambda result: result.n_bytes, _forget)
@@ -158,7 +158,9 @@ class Workshop:
     def _restorer(self, trained: Trained) -> Restorer:
         key = (trained.file, trained.when.timestamp())
         if key not in self._restorers:
-            self._restorers[key] = Restorer.from_checkpoint(trained.file, cache_dir=self.cache_dir, device=self.device)
+            self._restorers[key] = Restorer.from_checkpoint(
+                trained.file, cache_dir=self.cache_dir, hardware=self.hardware
+            )
             if len(self._restorers) > 2:
                 self._restorers.popitem(last=False)
         self._restorers.move_to_end(key)
@@ -174,7 +176,7 @@ class Workshop:
         return decode(data, upload.name), data
 
     def _enhance(self, restorer: Restorer, upload: Upload, photo: Photo, level: str | None) -> Photo:
-        key = (upload.sha256, upload.name if level else None, level, str(sorted(restorer.upscaler.identity.items())))
+        key = (upload.sha256, upload.name if level else None, level, str(restorer.enhancer))
         enhanced = self._enhanced.get(key)
         if enhanced is None:
             enhanced = restorer.upscaler.upscale(photo)

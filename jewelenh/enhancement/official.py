@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware
 from jewelenh.enhancement.network import Network
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.errors import ConfigError, ImageError, WeightsError
@@ -47,11 +47,11 @@ K = TypeVar("K")
 class OfficialUpscaler(Upscaler):
     """The same interface, the official engine."""
 
-    def __init__(self, enhancer: Enhancer, network: Network, identity: dict[str, Any]) -> None:
-        super().__init__(enhancer, network, identity)
-        if enhancer.compile:
+    def __init__(self, network: Network, enhancer: Enhancer, hardware: Hardware = Hardware()) -> None:
+        super().__init__(network, enhancer, hardware)
+        if hardware.compile:
             raise ConfigError(
-                "enhancer.compile=true is not for enhancer.engine=official.", fix="enhancer.compile=false"
+                "hardware.compile=true is not for enhancer.engine=official.", fix="hardware.compile=false"
             )
         self._watched = _Watched(_build(network))
         with tempfile.TemporaryDirectory() as folder:  # RealESRGANer takes weights from a file only
@@ -61,7 +61,7 @@ class OfficialUpscaler(Upscaler):
                 scale=network.scale,
                 model_path=str(file),
                 model=self._watched,
-                tile=enhancer.tile if isinstance(enhancer.tile, int) else 0,
+                tile=hardware.tile if isinstance(hardware.tile, int) else 0,
                 tile_pad=TILE_PAD_PX,
                 pre_pad=0,
                 half=self.precision == "fp16",
@@ -101,7 +101,7 @@ class OfficialUpscaler(Upscaler):
         large, _ = self.engine.enhance(pixels)
         if self._watched.error is not None:
             raise ImageError(
-                f"The official engine passed over an error: {self._watched.error}", fix="a smaller enhancer.tile"
+                f"The official engine passed over an error: {self._watched.error}", fix="a smaller hardware.tile"
             ) from self._watched.error
         return np.asarray(large)
 
@@ -112,10 +112,11 @@ class OfficialUpscaler(Upscaler):
 
     def _supported_precision(self) -> Precision:
         """RealESRGANer knows fp32 and half; like its own script, `auto` is half on CUDA."""
-        wanted = self.identity["precision"]
+        wanted = self.hardware.precision
         if wanted == "bf16":
-            raise ConfigError("enhancer.engine=official knows no bf16.", fix="enhancer.precision=fp32 or fp16")
-        return "fp16" if wanted == "fp16" else "fp32"
+            raise ConfigError("enhancer.engine=official knows no bf16.", fix="hardware.precision=fp32 or fp16")
+        is_half = wanted == "fp16" or (wanted == "auto" and self.device.type == "cuda")
+        return "fp16" if is_half else "fp32"
 
 
 def _as_opencv_reads(photo: Photo) -> Pixels:
@@ -142,7 +143,7 @@ class _Watched(nn.Module):
         try:
             large: Tensor = self.network(unit)
             if not torch.isfinite(large).all():
-                raise ImageError("The network gave NaN or infinity.", fix="enhancer.precision=fp32")
+                raise ImageError("The network gave NaN or infinity.", fix="hardware.precision=fp32")
         except Exception as error:
             self.error = error
             raise

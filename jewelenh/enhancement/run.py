@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jewelenh.config import Enhancer, Shard
+from jewelenh.config import Enhancer, Hardware, Shard
+from jewelenh.enhancement.weights import identity_of
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode, encode_png, read_bytes
 from jewelenh.manifest import Item, sha256_of
@@ -40,6 +41,7 @@ def enhance(
     data_dir: Path,
     cache_dir: Path | None,
     *,
+    hardware: Hardware = Hardware(),
     shard: Shard | None = None,
     on_error: str = "stop",
 ) -> Selection:
@@ -52,17 +54,15 @@ def enhance(
         NotFiniteError: the network gave NaN and `on_error` is `stop`.
         ItemsFailedError: some photos could not be made and `on_error` is `stop`; the others are finished.
     """
-    from jewelenh.enhancement.upscaler import Upscaler, identity_of
-    from jewelenh.enhancement.weights import find_weights
+    from jewelenh.enhancement.upscaler import Upscaler
 
     shard = shard or Shard()
-    weights = find_weights(enhancer)
-    spec = {"upstream": photos.fingerprint, "enhancer": identity_of(enhancer, weights)}
+    spec = {"upstream": photos.fingerprint, "enhancer": identity_of(enhancer)}
     mine = [item for item in photos.items if shard_of(item.stem, shard.count) == shard.index]
     with open_stage(data_dir / "enhanced", level, "enhanced", spec, shard=shard) as stage:
         todo = [item for item in mine if not stage.is_finished(item.stem, item.files["image"].sha256)]
         if todo:
-            upscaler = Upscaler.load(enhancer, cache_dir)
+            upscaler = Upscaler.load(enhancer, hardware, cache_dir)
             with progress(f"enhance {level}", len(todo)) as advance:
                 _Run(stage, photos, upscaler, advance, stops=on_error != "skip").work(todo)
         selection = stage.commit([item.stem for item in photos.items])
@@ -168,6 +168,7 @@ class _Run:
             "source": source,
             "scale": self.upscaler.scale,
             "architecture": self.upscaler.architecture,
+            "precision": self.upscaler.precision,
         }
         try:
             data = encode_png(photo)

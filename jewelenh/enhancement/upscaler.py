@@ -1,7 +1,7 @@
 """Photo in, larger photo out, many at a time: windows, batches, memory, alpha and bit depth around the network.
 
-    Upscaler.load(enhancer, cache_dir).upscale(photo) -> photo
-    Upscaler.load(enhancer, cache_dir).upscale_many((key, photo), ...) -> (key, photo or ImageError), ...
+    Upscaler.load(enhancer).upscale(photo) -> photo
+    Upscaler.load(enhancer).upscale_many((key, photo), ...) -> (key, photo or ImageError), ...
 
 A photo that fits goes through whole; a larger one in windows (`tiling`). Colours and alpha are planes of their own.
 A window's bytes do not depend on what shares its batch (`lanes`).
@@ -14,17 +14,16 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
 import torch
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware
 from jewelenh.enhancement.lanes import CpuLane, CudaLane, Forward, Forwards
 from jewelenh.enhancement.network import Network, load_network
-from jewelenh.enhancement.releases import REGISTRY
-from jewelenh.enhancement.weights import Weights, find_weights
+from jewelenh.enhancement.weights import find_weights
 from jewelenh.enhancement.windows import Windows
 from jewelenh.errors import ConfigError, ImageError
 from jewelenh.hardware import DTYPES, Precision, choose_precision, find_device
@@ -32,70 +31,36 @@ from jewelenh.images import Photo, Pixels
 
 log = logging.getLogger(__name__)
 
-ALGORITHM = 1
-"""Goes up when the same photo and weights give other bytes than before."""
 OPEN_BYTES = 1 << 30
 """Results under way at once; a photo whose result alone is larger runs alone."""
 
 K = TypeVar("K", bound=Hashable)
 
 
-def identity_of(enhancer: Enhancer, weights: Weights) -> dict[str, Any]:
-    """Return what decides an enhanced photo's bytes besides the photo: no paths, nothing that only changes the speed.
-
-    The hash of the weights stands for architecture and scale.
-    """
-    device = find_device(enhancer.device)
-    identity: dict[str, Any] = {
-        "algorithm": ALGORITHM,
-        "engine": enhancer.engine,
-        "weights": weights.identity,
-        "precision": _precision_of(enhancer, device),
-        "strength": enhancer.strength,
-    }
-    known = REGISTRY.get(enhancer.name)
-    is_exact = enhancer.engine == "batched" and enhancer.weights is None and known is not None and known.tiles_exactly
-    if enhancer.tile != "auto" and not is_exact:
-        identity["tile"] = enhancer.tile
-    if enhancer.compile:
-        identity["compile"] = True
-    if device.type == "cuda" and enhancer.batch_size != "auto":
-        identity["batch_size"] = enhancer.batch_size
-    return identity
-
-
-def _precision_of(enhancer: Enhancer, device: torch.device) -> Precision:
-    if enhancer.engine == "official" and enhancer.precision == "auto":
-        return "fp16" if device.type == "cuda" else "fp32"  # as its own script does
-    return choose_precision(enhancer.precision, device)
-
-
 class Upscaler:
     """A super-resolution network, ready for photos of any size."""
 
-    def __init__(self, enhancer: Enhancer, network: Network, identity: dict[str, Any]) -> None:
-        self.enhancer, self.network, self.identity = enhancer, network, identity
-        self.device = find_device(enhancer.device)
+    def __init__(self, network: Network, enhancer: Enhancer, hardware: Hardware = Hardware()) -> None:
+        self.network, self.enhancer, self.hardware = network, enhancer, hardware
+        self.device = find_device(hardware.device)
         self.precision: Precision = self._supported_precision()
-        self._forwards = Forwards(network, self.device, self.precision, enhancer.strength, enhancer.compile)
+        self._forwards = Forwards(network, self.device, self.precision, enhancer.strength, hardware.compile)
         log.info("enhancer runs on %s in %s, engine %s", self.device, self.precision, enhancer.engine)
 
     @classmethod
-    def load(cls, enhancer: Enhancer, cache_dir: Path | None = None) -> Upscaler:
+    def load(cls, enhancer: Enhancer, hardware: Hardware = Hardware(), cache_dir: Path | None = None) -> Upscaler:
         """Find, check and read the weights (downloaded on first use), and choose device and precision.
 
         Raises:
             WeightsError: the weights cannot be had or used.
             ConfigError: a device or precision that this machine or network has not.
         """
-        weights = find_weights(enhancer)
-        network = load_network(weights, cache_dir)
-        identity = identity_of(enhancer, weights)
+        network = load_network(find_weights(enhancer), cache_dir)
         if enhancer.engine == "official":
             from jewelenh.enhancement.official import OfficialUpscaler
 
-            return OfficialUpscaler(enhancer, network, identity)
-        return cls(enhancer, network, identity)
+            return OfficialUpscaler(network, enhancer, hardware)
+        return cls(network, enhancer, hardware)
 
     @property
     def scale(self) -> int:
@@ -126,7 +91,7 @@ class Upscaler:
         self, lane: CpuLane | CudaLane, photos: Iterable[tuple[K, Photo]]
     ) -> Iterator[tuple[K, Photo | ImageError]]:
         try:
-            windows = Windows(self.network, lane, self.enhancer, self.device, self.precision)
+            windows = Windows(self.network, lane, self.hardware, self.device, self.precision)
             open_jobs: deque[_Job[K]] = deque()
             for key, photo in photos:
                 job = _Job(key, photo, self.network)
@@ -147,23 +112,23 @@ class Upscaler:
             return CudaLane(self._forward_for, self.device)
         n_threads = torch.get_num_threads()
         # A photo alone gets all cores; so does compiled code, which has its thread count built in.
-        return CpuLane(self._forward_for, n_threads, 1 if alone or self.enhancer.compile else min(n_threads, 8))
+        return CpuLane(self._forward_for, n_threads, 1 if alone or self.hardware.compile else min(n_threads, 8))
 
     def _forward_for(self, kind: np.dtype[np.unsignedinteger]) -> Forward:
         """16-bit photos are computed in fp32 unless told otherwise: bf16 has 8 bits, fp16 has 11."""
-        deep = kind == np.uint16 and self.enhancer.precision == "auto"
+        deep = kind == np.uint16 and self.hardware.precision == "auto"
         return self._forwards.at("fp32" if deep else self.precision)
 
     def _supported_precision(self) -> Precision:
-        precision = choose_precision(self.enhancer.precision, self.device)
+        precision = choose_precision(self.hardware.precision, self.device)
         if DTYPES[precision] in self.network.dtypes:
             return precision
-        if self.enhancer.precision == "auto":
+        if self.hardware.precision == "auto":
             return "fp32"
         raise ConfigError(
-            f"enhancer.precision={precision} does not work with {self.network.architecture}.",
+            f"hardware.precision={precision} does not work with {self.network.architecture}.",
             expected="fp32 or auto",
-            fix="enhancer.precision=fp32",
+            fix="hardware.precision=fp32",
         )
 
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -17,6 +18,9 @@ from jewelenh.config import Enhancer, nearest
 from jewelenh.enhancement.download import cached
 from jewelenh.enhancement.releases import REGISTRY, Known, Release
 from jewelenh.errors import WeightsError
+
+ALGORITHM = 1
+"""Goes up when the same photo and weights give another picture than before."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,16 @@ def find_weights(enhancer: Enhancer) -> Weights:
     share = enhancer.denoise_strength
     wdn = WeightFile(known.wdn.sha256, 1 - share, release=known.wdn)
     return Weights((wdn,)) if share == 0 else Weights((WeightFile(main.sha256, share, main.path, main.release), wdn))
+
+
+def identity_of(enhancer: Enhancer) -> dict[str, Any]:
+    """Return what decides an enhanced photo besides the photo: no paths, nothing of how it runs.
+
+    The hash of the weights stands for architecture and scale.
+    """
+    weights = find_weights(enhancer)
+    identity = {"algorithm": ALGORITHM, "engine": enhancer.engine, "weights": weights.identity}
+    return {**identity, "strength": enhancer.strength}
 
 
 def _main_file(enhancer: Enhancer, known: Known | None) -> WeightFile:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Hardware
 from jewelenh.enhancement.lanes import Lane, Pending, Result
 from jewelenh.enhancement.network import Network
 from jewelenh.enhancement.tiling import Canvas, Plan, overlap_for
@@ -61,9 +61,9 @@ class Windows:
     """Keeps a lane busy with batches of equal windows, and hands every finished plane to its receiver."""
 
     def __init__(
-        self, network: Network, lane: Lane, enhancer: Enhancer, device: torch.device, precision: Precision
+        self, network: Network, lane: Lane, hardware: Hardware, device: torch.device, precision: Precision
     ) -> None:
-        self.network, self.lane, self.enhancer = network, lane, enhancer
+        self.network, self.lane, self.hardware = network, lane, hardware
         self.device, self.precision = device, precision
         self.overlap = overlap_for(network.radius_px)
         self._waiting: dict[tuple[tuple[int, ...], str], _Batch] = {}
@@ -140,18 +140,18 @@ class Windows:
         plane.receive(np.ascontiguousarray(whole[:height, :width]))
 
     def _not_finite(self) -> NotFiniteError:
-        fix = "enhancer.precision=fp32; if the weights give the same there, they are broken"
+        fix = "hardware.precision=fp32; if the weights give the same there, they are broken"
         return NotFiniteError(f"The network gave NaN or infinity in {self.precision}.", fix=fix)
 
     # Sizes that fit ---------------------------------------------------------------------------------------------------
 
     def _plan(self, pixels: Pixels) -> Plan:
-        """Choose the windows: the whole plane where it fits, else what memory and `enhancer.tile` say."""
+        """Choose the windows: the whole plane where it fits, else what memory and `hardware.tile` say."""
         height, width = pixels.shape[:2]
         side, multiple = max(height, width), self.network.multiple
-        if isinstance(self.enhancer.tile, int):
-            side = min(side, self.enhancer.tile + self.overlap.shared)
-        elif self.enhancer.tile == "auto":
+        if isinstance(self.hardware.tile, int):
+            side = min(side, self.hardware.tile + self.overlap.shared)
+        elif self.hardware.tile == "auto":
             fitting = self._memory() // self._bytes_per_pixel(pixels.dtype)
             side = side if height * width <= fitting else min(side, math.isqrt(fitting))
         while min(side, height) * min(side, width) >= self._failed_pixels and (smaller := self._halved(side)):
@@ -161,22 +161,22 @@ class Windows:
     def _halved(self, side: int) -> int | None:
         """Return half a window's side, or None where it would be little more than overlap, or tiling is off."""
         half = side // 2 // self.network.multiple * self.network.multiple
-        return half if self.enhancer.tile is not None and half >= self.overlap.shared + 8 else None
+        return half if self.hardware.tile is not None and half >= self.overlap.shared + 8 else None
 
     def _batch_length(self, window: Pixels) -> int:
         """Return how many windows of this size make a batch; the same for all photos of a size."""
         height, width = window.shape[:2]
         if not self.lane.takes_batches:
             return 1
-        if isinstance(self.enhancer.batch_size, int):
-            length = self.enhancer.batch_size
+        if isinstance(self.hardware.batch_size, int):
+            length = self.hardware.batch_size
         else:
             fitting = self._memory() // (height * width * self._bytes_per_pixel(window.dtype))
             length = max(1, min(CUDA_BATCH_PIXELS // (height * width), fitting))
         return int(min(length, self._largest_batch))
 
     def _bytes_per_pixel(self, kind: np.dtype[np.unsignedinteger]) -> int:
-        is_deep = kind == np.uint16 and self.enhancer.precision == "auto"
+        is_deep = kind == np.uint16 and self.hardware.precision == "auto"
         return self.network.bytes_per_pixel * (4 if is_deep else DTYPES[self.precision].itemsize)
 
     def _memory(self) -> int:
@@ -218,8 +218,8 @@ class Windows:
         self._failed_pixels = min(self._failed_pixels, height * width)
         side = self._halved(max(height, width))
         if side is None:
-            tiled = self.enhancer.tile is not None
-            fix = "a smaller photo or more memory" if tiled else "enhancer.tile=auto"
+            tiled = self.hardware.tile is not None
+            fix = "a smaller photo or more memory" if tiled else "hardware.tile=auto"
             return ImageError(f"Memory does not suffice for {_shape(window)} pixels in one pass.", fix=fix)
         log.warning("out of memory with one window of %s: in parts of %d px from here on", _shape(window), side)
         plan = Plan.of(height, width, side, self.overlap, self.network.multiple)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as lightning
 import torch
@@ -26,11 +26,18 @@ class PatchDataModule(lightning.LightningDataModule):
     """Serves patches of the photos that `photos` returns, and keeps a seeded share of them for validation."""
 
     def __init__(
-        self, photos: Callable[[], Selection], level: Degradation, settings: PatchData, scale: int, seed: int
+        self,
+        photos: Callable[[], Selection],
+        level: Degradation,
+        settings: PatchData,
+        scale: int,
+        seed: int,
+        workers: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
         self._photos = photos
         self.level, self.settings, self.scale, self.seed = level, settings, scale, seed
+        self.workers = workers
         self._train: Patches | None = None
         self._val: Examinations | None = None
         self._sampler: PatchSampler | None = None
@@ -99,7 +106,7 @@ class PatchDataModule(lightning.LightningDataModule):
 
     def _worker_options(self) -> dict[str, Any]:
         """On few cores the network needs them all; on many, two hide the cutting."""
-        n_workers = self.settings.workers
+        n_workers = self.workers
         if n_workers == "auto":
             n_workers = 0 if n_cores() < 4 else min(8, n_cores() // 2)
         options: dict[str, Any] = {"num_workers": n_workers, "pin_memory": torch.cuda.is_available()}

@@ -20,18 +20,6 @@ KEY = "jewelenh_esrgan"
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
-class CharbonnierLoss(nn.Module):
-    """A smooth L1: mean of sqrt(difference^2 + epsilon^2) (Lai et al., LapSRN, 2017); values in [0, 1]."""
-
-    def __init__(self, epsilon: float = 1e-3) -> None:
-        super().__init__()
-        self.epsilon = epsilon
-
-    def forward(self, made: Tensor, high: Tensor) -> Tensor:
-        """Return the mean over all elements."""
-        return torch.sqrt((made - high) ** 2 + self.epsilon**2).mean()
-
-
 class SteadyLoss(nn.Module):
     """L1 of the pixels, plus L1 of block averages, which keeps plain surfaces from drifting in brightness or colour.
 

@@ -94,18 +94,10 @@ class Patches(Dataset[PatchPair]):
         return {"low": planes(low), "high": planes(high)}
 
     def _cut(self, pixels: Pixels, generator: np.random.Generator) -> Pixels:
-        """Return the square with the most contrast of those drawn: plain background teaches little."""
         side = self.data.patch * self.scale
         height, width = pixels.shape[:2]
-        cuts = []
-        for _ in range(self.data.detail_choices):
-            top, left = int(generator.integers(height - side + 1)), int(generator.integers(width - side + 1))
-            cuts.append(pixels[top : top + side, left : left + side])
-        return max(cuts, key=_contrast) if len(cuts) > 1 else cuts[0]
-
-
-def _contrast(cut: Pixels) -> float:
-    return float(cut[::4, ::4].std(axis=(0, 1)).sum())
+        top, left = int(generator.integers(height - side + 1)), int(generator.integers(width - side + 1))
+        return pixels[top : top + side, left : left + side]
 
 
 def _turned(cut: Pixels, generator: np.random.Generator) -> Pixels:

@@ -40,8 +40,6 @@ class PatchData:
     """Share of the patches that are only made smaller; the others go through the degradation level as well."""
     downscales: tuple[Literal["area", "bicubic"], ...] = ("area", "bicubic")
     """Drawn with equal odds; both average over all pixels."""
-    detail_choices: Annotated[int, Field(ge=1)] = 1
-    """Cuts drawn for each patch, of which the one with the most contrast is taken; 1 takes what comes."""
     val_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of the photos, at least one, that validation keeps to itself."""
     test_root: Path | None = None
@@ -50,5 +48,3 @@ class PatchData:
     """Validation and test look at this central square, in high-resolution pixels; null: whole photos."""
     cache_mib: Annotated[int, Field(ge=0)] = 2048
     """Decoded photos kept in memory; what is beyond is decoded each time."""
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Processes that cut patches."""

@@ -6,14 +6,14 @@ import importlib
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jewelenh.config import Enhancer, parse
+from jewelenh.config import Enhancer, Hardware, parse
 from jewelenh.errors import CheckpointError, ConfigError
 from jewelenh.refinement.input_statistics import describe_training
 
@@ -61,7 +61,7 @@ def describe(network: nn.Module, config: Mapping[str, Any], pairs_dir: Path) -> 
         "network": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(network.settings)},  # type: ignore[arg-type]
         "pairs_dir": str(pairs_dir),
         "trained_on": describe_training(pairs_dir),
-        "config": dict(config),
+        "config": {key: value for key, value in config.items() if key != "hardware"},
     }
 
 
@@ -121,7 +121,7 @@ def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, An
             network_class=about["network"]["class"],
             settings=about["network"]["settings"],
             weights=weights,
-            enhancer=parse(Enhancer, config["enhancer"], "enhancer"),
+            enhancer=_enhancer(config["enhancer"]),
             level=config["degradation"]["name"],
             pairs_dir=Path(about["pairs_dir"]),
             epoch=content["epoch"],
@@ -131,6 +131,12 @@ def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, An
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError("The checkpoint is incomplete.", where=file, found=repr(error)) from error
+
+
+def _enhancer(values: Mapping[str, Any]) -> Enhancer:
+    """Read the enhancer of a checkpoint; older ones say how it was run as well, which is no part of it."""
+    hardware = {field.name for field in fields(Hardware)}
+    return parse(Enhancer, {key: value for key, value in values.items() if key not in hardware}, "enhancer")
 
 
 def build_network(name: str, settings: Mapping[str, Any], where: object) -> nn.Module:

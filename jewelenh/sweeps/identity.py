@@ -1,9 +1,9 @@
 """What makes two runs the same: the configuration's values that decide the result, under one fingerprint.
 
-Left out: `paths`, dashboards and how a run is shown or started (`LEFT_OUT`), and hardware: accelerator, devices,
-nodes, strategy, workers. In are `seed`, `trainer.precision` and `enhancer.precision` as they are written (`auto` is one
-value on every machine), and what `without_gpu` replaces where there is no GPU, since that trains another network. A
-folder of photos counts by the names and sizes of its files, a weight file by its content: neither by where it lies.
+Left out: `paths`, dashboards and how a run is shown or started (`LEFT_OUT`), and hardware: the group of that name,
+accelerator, devices, nodes, strategy. In are `seed` and `trainer.precision` as it is written (`auto` is one value on
+every machine), and what `without_gpu` replaces where there is no GPU, since that trains another network. A folder of
+photos counts by the names and sizes of its files, a weight file by its content: neither by where it lies.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ VERSION = 1
 """Counts up when equal values would no longer give equal runs."""
 LEFT_OUT = frozenset({
     "paths", "logger", "debug", "experiment", "tags", "resume", "rerun", "busy", "fail_fast", "lease", "objective",
-    "workers", "on_error", "shard", "without_gpu",
+    "hardware", "on_error", "shard", "without_gpu",
     "callbacks.lines", "callbacks.panel", "callbacks.resources", "callbacks.learning_rate", "callbacks.periodic",
     "callbacks.stopped",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.enable_model_summary", "trainer.enable_progress_bar",
-    "data.workers", "data.pin_memory", "enhancer.device", "enhancer.batch_size", "model.data.workers",
-    "model.data.cache_mib",
+    "data.workers", "data.pin_memory", "model.data.cache_mib",
 })  # fmt: skip
 WHERE_FILES_ARE = frozenset({"root", "test_root", "weights"})
 """Keys whose value is the path of a folder or a file, whether it has a slash in it or not."""

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from jewelenh.chain import Chain
+from jewelenh.config import Hardware
 from jewelenh.refinement.checkpoint import describe
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.runs import LAST, find_checkpoint
@@ -43,9 +44,10 @@ def refinement_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> 
         "compile": cfg.model.compile,
         "about": lambda: describe(network, config, data.pairs.directory),
     }
+    ending = functools.partial(_conclude, chain.hardware)
     if cfg.model.recipe == "adversarial":
-        return Recipe(_adversarial(cfg, parts), data, _conclude, tested=LAST)
-    return Recipe(RefinementModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, _conclude)
+        return Recipe(_adversarial(cfg, parts), data, ending, tested=LAST)
+    return Recipe(RefinementModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, ending)
 
 
 def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
@@ -61,9 +63,9 @@ def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
     )
 
 
-def _conclude(trainer: pl.Trainer, checkpoint: Path, folder: Path) -> dict[str, float]:
+def _conclude(hardware: Hardware, trainer: pl.Trainer, checkpoint: Path, folder: Path) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
-    evaluation, files = evaluate(checkpoint, folder, split="test")
+    evaluation, files = evaluate(checkpoint, folder, split="test", hardware=hardware)
     with Image.open(files["comparison.png"]) as picture:
         log_test(trainer.loggers, evaluation, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
     summary = evaluation.summary()

@@ -47,10 +47,11 @@ def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Reci
         "scale": scale,
         "loss": instantiate(cfg.model.loss),
         "optimizer": instantiate(cfg.model.optimizer),
-        "about": {"scale": scale, "config": config},
+        "about": {"scale": scale, "config": {key: value for key, value in config.items() if key != "hardware"}},
         "compile": cfg.model.compile,
     }
-    data = PatchDataModule(functools.cache(chain.fetch), chain.degradation, settings, scale, chain.seed)
+    photos, workers = functools.cache(chain.fetch), chain.hardware.workers
+    data = PatchDataModule(photos, chain.degradation, settings, scale, chain.seed, workers)
     tests = None if settings.test_root is None else data.examinations(_files_below(settings.test_root, chain))
     ending = functools.partial(_conclude, network, data, tests, chain)
     if cfg.model.opponent is None:
@@ -86,7 +87,7 @@ def _conclude(
     file = folder / EXPORTED
     export(network, file)
     photos = tests or data.val
-    upscaler = Upscaler.load(Enhancer(name="trained", weights=file), chain.paths.cache_dir)
+    upscaler = Upscaler.load(Enhancer(name="trained", weights=file), chain.hardware, chain.paths.cache_dir)
     scores = write_report(folder, upscaler, photos, chain.degradation.name)
     print(  # noqa: T201
         f"\n{table(scores, len(photos))}\n\n{folder / 'comparison.png'}\n{folder / 'metrics.json'}\n{file}"

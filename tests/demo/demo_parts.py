@@ -30,7 +30,7 @@ def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s
     """Write a checkpoint of a random network of 4 features behind the tiny enhancer."""
     torch.manual_seed(1)
     network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
-    enhancer = asdict(Enhancer(name="tiny", weights=weights, precision="fp32")) | {"weights": str(weights)}
+    enhancer = asdict(Enhancer(name="tiny", weights=weights)) | {"weights": str(weights)}
     about = {
         "version": 1,
         "network": {"class": "jewelenh.refinement.networks.RefinementCNN", "settings": dict(network.settings)},

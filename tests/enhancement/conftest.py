@@ -10,7 +10,7 @@ import torch
 from esrgan_parts import compact_state, rrdb_state
 from safetensors.torch import save_file
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware
 from jewelenh.manifest import sha256_of
 from jewelenh.stage import Selection, open_stage
 
@@ -34,7 +34,12 @@ def rrdb_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def enhancer(compact_file: Path) -> Enhancer:
-    return Enhancer(name="tiny", weights=compact_file, precision="fp32", device="cpu")
+    return Enhancer(name="tiny", weights=compact_file)
+
+
+@pytest.fixture
+def hardware() -> Hardware:
+    return Hardware(device="cpu", precision="fp32")
 
 
 PhotoStage = Callable[[Mapping[str, bytes]], Selection]

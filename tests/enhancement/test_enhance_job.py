@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from esrgan_parts import png
 
-from jewelenh.config import Enhancer, parse
+from jewelenh.config import Enhancer, Hardware, parse
 
 
 @pytest.fixture
@@ -57,14 +57,19 @@ def test_weights_that_are_missing_end_with_one_message(folder):
 
 
 @pytest.mark.parametrize("name", ["x4plus", "x2plus", "general_x4v3", "compact"])
-def test_the_shipped_enhancers_are_valid_and_spell_out_every_setting(name):
+def test_the_shipped_groups_spell_out_every_setting_with_its_default(name):
     import dataclasses
 
+    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    values = OmegaConf.to_container(OmegaConf.load(Path(__file__).parents[2] / "conf" / "enhancer" / f"{name}.yaml"))
-    assert parse(Enhancer, values, "enhancer").name == name
-    assert set(values) == {field.name for field in dataclasses.fields(Enhancer)}
-    assert {key: values[key] for key in values if key not in {"name"}} == {
-        field.name: field.default for field in dataclasses.fields(Enhancer) if field.name != "name"
-    }
+    from jewelenh.job import CONF_DIR
+
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("enhance", [f"enhancer={name}"])
+    for group, schema in (("enhancer", Enhancer), ("hardware", Hardware)):
+        values = OmegaConf.to_container(cfg[group])
+        parse(schema, values, group)
+        assert values == {
+            field.name: name if field.name == "name" else field.default for field in dataclasses.fields(schema)
+        }

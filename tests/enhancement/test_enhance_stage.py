@@ -13,16 +13,18 @@ import pytest
 import torch
 from esrgan_parts import compact_state, png
 
-from jewelenh.config import Enhancer, Shard
+from jewelenh.config import Enhancer, Hardware, Shard
 from jewelenh.enhancement import run
 from jewelenh.enhancement.run import enhance, shard_of
 from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.enhancement.weights import identity_of
 from jewelenh.enhancement.windows import NotFiniteError
 from jewelenh.errors import ItemsFailedError, StageError, WeightsError
 from jewelenh.images import decode, read_photo
 from jewelenh.manifest import read_manifest, sha256_of
 from jewelenh.stage import Selection
 
+FP16 = Hardware(device="cpu", precision="fp16")
 STEMS = [f"rings/{name}.png" for name in "abcdefg"] + ["necklaces/a.png~1"]
 
 
@@ -90,27 +92,24 @@ def test_growing_gives_the_bytes_of_starting_large(photo_stage, enhancer, tmp_pa
     assert content(grown.directory) == content(at_once.directory)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"strength": 0.5}, {"precision": "bf16"}, {"engine": "official"}, {"compile": True}, {"tile": 64}],
-    ids=str,
-)
-def test_what_changes_the_bytes_is_another_stage(enhancer, change):
-    from jewelenh.enhancement.upscaler import identity_of
-    from jewelenh.enhancement.weights import find_weights
-
-    weights = find_weights(enhancer)
-    assert identity_of(enhancer, weights) != identity_of(dataclasses.replace(enhancer, **change), weights)
+@pytest.mark.parametrize("change", [{"strength": 0.5}, {"engine": "official"}], ids=str)
+def test_what_changes_the_picture_is_another_stage(enhancer, change):
+    assert identity_of(enhancer) != identity_of(dataclasses.replace(enhancer, **change))
 
 
 def test_paths_and_names_do_not_matter(enhancer, tmp_path):
-    from jewelenh.enhancement.upscaler import identity_of
-    from jewelenh.enhancement.weights import find_weights
-
     elsewhere = tmp_path / "other name.pth"
     elsewhere.write_bytes(enhancer.weights.read_bytes())
-    moved = dataclasses.replace(enhancer, weights=elsewhere, name="other", batch_size=3)
-    assert identity_of(enhancer, find_weights(enhancer)) == identity_of(moved, find_weights(moved))
+    assert identity_of(enhancer) == identity_of(dataclasses.replace(enhancer, weights=elsewhere, name="other"))
+
+
+def test_how_it_runs_is_noted_but_makes_no_other_stage(photo_stage, enhancer, tmp_path):
+    """A stage made on a GPU is found on a CPU; which precision a photo was made in stays on record."""
+    raw = photo_stage(photos(2))
+    first = enhance(raw, "raw", enhancer, tmp_path / "data", None, hardware=Hardware(device="cpu", precision="bf16"))
+    again = enhance(raw, "raw", enhancer, tmp_path / "data", None, hardware=Hardware(precision="fp32", tile=64))
+    assert (again.directory, again.n_made) == (first.directory, 0)
+    assert [item.record["precision"] for item in again.items] == ["bf16", "bf16"]
 
 
 # Failures -------------------------------------------------------------------------------------------------------------
@@ -160,19 +159,21 @@ def spoilt_enhancer(tmp_path, enhancer) -> Enhancer:
     state["body.2.weight"] = state["body.2.weight"].abs() * 3e4
     state["body.4.weight"] = state["body.4.weight"] / 3e4
     torch.save(state, tmp_path / "large.pth")
-    return dataclasses.replace(enhancer, weights=tmp_path / "large.pth", precision="fp16")
+    return dataclasses.replace(enhancer, weights=tmp_path / "large.pth")
 
 
 def test_nan_stops_and_names_photo_precision_and_the_fix(photo_stage, spoilt_enhancer, tmp_path):
-    with pytest.raises(NotFiniteError, match=r"(?s)NaN.*fp16.*(rings|necklaces)/.*enhancer.precision=fp32"):
-        enhance(photo_stage(photos()), "raw", spoilt_enhancer, tmp_path / "data", None)
+    with pytest.raises(NotFiniteError, match=r"(?s)NaN.*fp16.*(rings|necklaces)/.*hardware.precision=fp32"):
+        enhance(photo_stage(photos()), "raw", spoilt_enhancer, tmp_path / "data", None, hardware=FP16)
     assert not list((tmp_path / "data" / "enhanced").rglob("*.png"))
-    good = dataclasses.replace(spoilt_enhancer, precision="fp32")
-    assert enhance(photo_stage(photos()), "raw", good, tmp_path / "data", None).n_made == 8
+    fp32 = Hardware(device="cpu", precision="fp32")
+    assert enhance(photo_stage(photos()), "raw", spoilt_enhancer, tmp_path / "data", None, hardware=fp32).n_made == 8
 
 
 def test_nan_with_skip_is_noted(photo_stage, spoilt_enhancer, tmp_path):
-    made = enhance(photo_stage(photos(2)), "raw", spoilt_enhancer, tmp_path / "data", None, on_error="skip")
+    made = enhance(
+        photo_stage(photos(2)), "raw", spoilt_enhancer, tmp_path / "data", None, hardware=FP16, on_error="skip"
+    )
     assert list(made.failures) == STEMS[:2]
     assert "fp16" in made.failures[STEMS[0]]
 
@@ -227,7 +228,7 @@ raw, weights, data_dir = map(Path, sys.argv[1:])
 manifest = read_manifest(raw)
 photos = Selection(raw, manifest.fingerprint, list(manifest.items.values()), {})
 files.os.fsync = kill_at_the_fourth
-enhance(photos, "raw", Enhancer(name="tiny", weights=weights, precision="fp32", device="cpu"), data_dir, None)
+enhance(photos, "raw", Enhancer(name="tiny", weights=weights), data_dir, None)
 """
 
 

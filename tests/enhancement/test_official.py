@@ -11,7 +11,7 @@ import pytest
 import torch
 from esrgan_parts import SHARED, drawn, needs_shared, rrdb_state
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, Hardware
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.errors import ConfigError, ImageError
 from jewelenh.images import Photo, read_photo
@@ -19,10 +19,12 @@ from jewelenh.images import Photo, read_photo
 if importlib.util.find_spec("realesrgan") is None:  # importing it would need the alias that official.py makes
     pytest.skip("the official engine is the extra `realesrgan`", allow_module_level=True)
 
+FP32, BF16 = Hardware(device="cpu", precision="fp32"), Hardware(device="cpu", precision="bf16")
+
 
 def both(enhancer: Enhancer, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
-    ours = Upscaler.load(enhancer).upscale(photo)
-    official = Upscaler.load(dataclasses.replace(enhancer, engine="official")).upscale(photo)
+    ours = Upscaler.load(enhancer, FP32).upscale(photo)
+    official = Upscaler.load(dataclasses.replace(enhancer, engine="official"), FP32).upscale(photo)
     assert ours.pixels.dtype == official.pixels.dtype
     return ours.pixels.astype(np.int64), official.pixels.astype(np.int64)
 
@@ -37,7 +39,7 @@ def any_enhancer(request: pytest.FixtureRequest, tmp_path: Path, compact_file: P
     if request.param != "compact x4":
         file = tmp_path / "rrdb.pth"
         torch.save({"params_ema": rrdb_state(n_blocks=2, scale=int(request.param[-1]))}, file)
-    return Enhancer(name="tiny", weights=file, precision="fp32", device="cpu")
+    return Enhancer(name="tiny", weights=file)
 
 
 @pytest.mark.parametrize("size", [(40, 40), (37, 53), (51, 30)])
@@ -50,7 +52,7 @@ def test_fp32_is_within_one_grey_level(any_enhancer, size):
 def test_bf16_is_at_45_db_or_better(any_enhancer):
     photo = Photo(drawn(61, 47))
     _, official = both(any_enhancer, photo)
-    bf16 = Upscaler.load(dataclasses.replace(any_enhancer, precision="bf16")).upscale(photo).pixels.astype(np.int64)
+    bf16 = Upscaler.load(any_enhancer, BF16).upscale(photo).pixels.astype(np.int64)
     assert psnr_db(bf16, official) >= 45
 
 
@@ -58,7 +60,7 @@ def test_16_bit_alpha_and_grey_agree_too(enhancer):
     ours, official = both(enhancer, Photo(drawn(30, 33, dtype=np.uint16)))
     assert np.abs(ours - official).max() <= 2  # of 65535
     photo = Photo(drawn(30, 33), drawn(30, 33, 4)[..., 1])
-    upscalers = (Upscaler.load(enhancer), Upscaler.load(dataclasses.replace(enhancer, engine="official")))
+    upscalers = (Upscaler.load(enhancer, FP32), Upscaler.load(dataclasses.replace(enhancer, engine="official"), FP32))
     first, second = (upscaler.upscale(photo) for upscaler in upscalers)
     assert np.abs(first.alpha.astype(int) - second.alpha).max() <= 1
     assert np.abs(first.pixels.astype(int) - second.pixels).max() <= 1
@@ -73,7 +75,7 @@ def test_strength_reaches_the_official_engine(enhancer):
 
 
 def test_a_dark_16_bit_photo_is_refused_not_brightened(enhancer):
-    official = Upscaler.load(dataclasses.replace(enhancer, engine="official"))
+    official = Upscaler.load(dataclasses.replace(enhancer, engine="official"), FP32)
     with pytest.raises(ImageError, match="dark 16-bit"):
         official.upscale(Photo(np.full((9, 9, 3), 200, np.uint16)))
 
@@ -81,7 +83,7 @@ def test_a_dark_16_bit_photo_is_refused_not_brightened(enhancer):
 @pytest.mark.parametrize("tile", ["auto", 32])
 def test_what_the_engine_swallows_is_raised(enhancer, tile):
     """Out of memory in one tile: RealESRGANer prints it and repeats the tile before."""
-    official = Upscaler.load(dataclasses.replace(enhancer, engine="official", tile=tile))
+    official = Upscaler.load(dataclasses.replace(enhancer, engine="official"), dataclasses.replace(FP32, tile=tile))
     calls = []
 
     def runs_out(_module: object, inputs: tuple[torch.Tensor]) -> None:
@@ -102,7 +104,7 @@ def test_what_the_engine_swallows_is_raised(enhancer, tile):
 
 
 def test_nan_is_refused(enhancer):
-    official = Upscaler.load(dataclasses.replace(enhancer, engine="official"))
+    official = Upscaler.load(dataclasses.replace(enhancer, engine="official"), FP32)
     with torch.no_grad():
         next(official._watched.parameters()).fill_(float("nan"))
     with pytest.raises(ImageError, match=r"(?s)NaN.*fp32"):
@@ -112,7 +114,7 @@ def test_nan_is_refused(enhancer):
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
 def test_what_it_cannot_do(enhancer, change):
     with pytest.raises(ConfigError, match=r"enhancer\.engine=official"):
-        Upscaler.load(dataclasses.replace(enhancer, engine="official", **change))
+        Upscaler.load(dataclasses.replace(enhancer, engine="official"), dataclasses.replace(FP32, **change))
 
 
 @needs_shared
@@ -120,12 +122,10 @@ def test_what_it_cannot_do(enhancer, change):
 def test_real_weights_on_a_real_photo():
     """262x262 and an odd cut of it. Measured: 1 level at most in fp32, 60 dB in bf16."""
     root = Path(SHARED or "")
-    enhancer = Enhancer(
-        name="general_x4v3", weights=root / "weights" / "realesr-general-x4v3.pth", precision="fp32", device="cpu"
-    )
+    enhancer = Enhancer(name="general_x4v3", weights=root / "weights" / "realesr-general-x4v3.pth")
     pixels = read_photo(min((root / "photos" / "rings").iterdir())).pixels
     for cut in (pixels, np.ascontiguousarray(pixels[80:201, 70:247])):
         ours, official = both(enhancer, Photo(cut))
         assert np.abs(ours - official).max() <= 1
-        bf16 = Upscaler.load(dataclasses.replace(enhancer, precision="bf16")).upscale(Photo(cut)).pixels
+        bf16 = Upscaler.load(enhancer, BF16).upscale(Photo(cut)).pixels
         assert psnr_db(bf16.astype(np.int64), official) >= 45

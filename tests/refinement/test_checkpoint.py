@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from jewelenh.config import Enhancer
 from jewelenh.errors import CheckpointError
 from jewelenh.refinement.checkpoint import KEY, describe, read_checkpoint
 from jewelenh.refinement.networks import RefinementCNN
@@ -27,6 +28,16 @@ def test_the_network_is_rebuilt_with_its_weights(tmp_path):
     input = torch.rand(1, 3, 16, 16)
     assert torch.equal(read.network().eval()(input), network(input))
     assert (read.level, read.enhancer.name, read.epoch, read.step) == ("mild", "compact", 3, 12)
+
+
+def test_how_an_older_checkpoint_was_run_does_not_bind_its_user(tmp_path):
+    """Trained on a GPU with the keys of then, read on a machine without one; newer ones do not carry how they ran."""
+    old = {"name": "compact", "strength": 0.5, "device": "cuda", "precision": "fp16", "batch_size": 8, "tile": None}
+    about = {"config": {**CONFIG, "enhancer": {**old, "compile": True}}}
+    read = read_checkpoint(save(tmp_path / "old.ckpt", RefinementCNN(4), **about))
+    assert read.enhancer == Enhancer(name="compact", strength=0.5)
+    about = describe(RefinementCNN(4), {**CONFIG, "hardware": {"device": "cuda"}}, tmp_path)
+    assert "hardware" not in about["config"]
 
 
 class Bomb:

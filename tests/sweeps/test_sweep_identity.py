@@ -43,6 +43,7 @@ def changed(key, value):
         ("trainer.accelerator", "cpu"),
         ("trainer.devices", 1),
         ("data.workers", 3),
+        ("hardware", {"device": "cpu", "precision": "bf16", "tile": 64}),
         ("callbacks.lines", {"_target_": "x"}),
     ],
 )

@@ -104,7 +104,9 @@ def test_two_sweeps_at_once_make_each_stage_once(photos, tiny_weights, tmp_path)
 
 @pytest.mark.slow
 def test_every_kind_of_failure_is_in_the_summary_and_the_rest_runs(photos, tiny_weights, tmp_path):
-    choices = "{_target_:math.sqrt,_args_:[-1]},{_target_:jewelenh.hardware.find_device,name:xpu},{_target_:os.abort}"
+    choices = (
+        "{_target_:math.sqrt,_args_:[-1]},{_target_:jewelenh.hardware.find_device,name:'cuda:99'},{_target_:os.abort}"
+    )
     words = ["-m", *small(photos, tiny_weights), f"+callbacks.x={choices}"]
     sweep = start(tmp_path, "train", *words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert sweep.wait() == 1
@@ -112,7 +114,7 @@ def test_every_kind_of_failure_is_in_the_summary_and_the_rest_runs(photos, tiny_
     found = notes(folder)
     assert [note["state"] for note in found.values()] == ["failed"] * 3, "no failure stopped another job"
     assert "math.sqrt" in found[0]["reason"]
-    assert found[1]["reason"].startswith("ConfigError: enhancer.device=xpu")
+    assert found[1]["reason"].startswith("ConfigError: hardware.device=cuda:99")
     assert found[2]["reason"].startswith("killed by SIGABRT")
     summary = (folder / "summary.md").read_text()
     assert summary.index("Without a result") < summary.index("## Jobs")
