@@ -2,48 +2,66 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+SUM := $(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
+LIGHT := $(VENV)/.stamp-light-$(SUM)
+FULL := $(VENV)/.stamp-full-$(SUM)
 EXTRAS := tracking,kaggle,realesrgan,sweep,ray,demo,export,fid,dev
-STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
+# The official engine. Both ask for opencv-python, which writes over opencv-python-headless and needs libGL: --no-deps.
+OFFICIAL := 'basicsr; python_version < "3.13"' 'realesrgan; python_version < "3.13"'
 JOBS := fetch degrade enhance pair train evaluate predict demo export report
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-fast bench clean $(JOBS)
+.PHONY: help setup format check test test-fast bench docs clean $(JOBS)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  make JOB ARGS="key=value ..."   JOB is one of: $(JOBS)'
 
-setup: $(STAMP) ## set up the virtual environment with every extra
+setup: $(FULL) ## set up the virtual environment with every extra
 
-$(STAMP): pyproject.toml constraints.txt
+# An opencv-python that is there already takes the files it shares with the headless build along: both go, one returns.
+$(LIGHT): pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@rm -f $(VENV)/.stamp-*
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@if $(PIP) show opencv-python 2>/dev/null; then $(PIP) uninstall -y opencv-python opencv-python-headless; fi
+	$(PIP) install -c constraints.txt -e '.[tracking]'
 	@touch $@
 
-format: $(STAMP) ## format the code and sort imports
+$(FULL): $(LIGHT)
+	$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	$(PIP) install -c constraints.txt --no-deps $(OFFICIAL)
+	@touch $@
+
+format: $(FULL) ## format the code and sort imports
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-check: $(STAMP) ## lint, formatting, types
+check: $(FULL) ## lint, formatting, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-test: $(STAMP) ## all tests
+test: $(FULL) ## all tests
 	$(PY) -m pytest
 
-test-fast: $(STAMP) ## tests without the slow ones: under a minute
+test-fast: $(FULL) ## tests without the slow ones: under a minute
 	$(PY) -m pytest -m "not slow"
 
-bench: $(STAMP) ## speed, each against its reference in one run
+bench: $(FULL) ## speed, each against its reference in one run
 	@for part in experiments/bench/*.py; do echo "== $$part"; $(PY) $$part || exit 1; done
 
-train: $(STAMP) ## the whole chain on the embedded photos (or ARGS="...")
+docs: $(FULL) ## write docs/configuration.md and docs/schema anew from the dataclasses
+	$(PY) docs/generate.py
+
+train: $(LIGHT) ## the whole chain on the embedded photos (or ARGS="...")
 	$(PY) -m jewelenh.train $(if $(ARGS),$(ARGS),+experiment=moderate)
 
-$(filter-out train,$(JOBS)): $(STAMP)
+demo export: $(FULL)
+	$(PY) -m jewelenh.$@ $(ARGS)
+
+$(filter-out train demo export,$(JOBS)): $(LIGHT)
 	$(PY) -m jewelenh.$@ $(ARGS)
 
 clean: ## remove the environment and caches; data and outputs stay

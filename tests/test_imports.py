@@ -20,7 +20,7 @@ LAYERS = [
     {"results"},
     {"prediction", "scoring", "demonstration", "exporting", "sweeps"},
     {"enhancer_training", "composed", "training"},
-    {"job", "hints", "multirun", *JOBS},
+    {"job", "hints", "multirun", "__main__", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below."""
 COMPOSED_BY_HYDRA = LAYERS[-2:]

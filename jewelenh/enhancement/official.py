@@ -35,7 +35,8 @@ except ImportError as error:
     raise ConfigError(
         "enhancer.engine=official needs packages that are not installed.",
         found=error,
-        fix="pip install 'jewelenh[realesrgan]' (Python below 3.13), or enhancer.engine=batched",
+        fix="pip install 'jewelenh[realesrgan]' && pip install --no-deps basicsr==1.4.2 realesrgan==0.3.0"
+        " (Python below 3.13), or enhancer.engine=batched",
     ) from error
 
 TILE_PAD_PX = 10
