@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from jinja2 import Environment, PackageLoader
 
-from jewelenh.demonstration import words
-from jewelenh.demonstration.pictures import View, panel, whole
-from jewelenh.demonstration.trained import Trained, choices
+from jewelenh.demonstration.checkpoints import Trained, choices
+from jewelenh.demonstration.comparison import View, panel, whole
+from jewelenh.demonstration.session import Request, Result, Session
 from jewelenh.demonstration.upload import Limits, read_upload
-from jewelenh.demonstration.work import Request, Result, Workshop
 from jewelenh.errors import JewelenhError
 from jewelenh.results import Output
 
@@ -24,15 +24,21 @@ AS_IT_IS = "as it is"
 FORMATS = {"as the original": "same", "PNG": "png", "JPEG": "jpg", "WebP": "webp"}
 SIZES: dict[str, float | None] = {"the enhancer's": None, "as the original": 1.0, "half of the original": 0.5}
 BEFORE = {"ESRGAN": "enhanced", "what went in": "original"}
-BEFORE_AND_AFTER = ("original", "ESRGAN", "refined")
+PANELS = ("original", "ESRGAN", "refined")
 FIRST_CLICK_ZOOM = 4.0
+
+_templates = Environment(
+    loader=PackageLoader("jewelenh", "demonstration"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+messages: Any = _templates.get_template("messages.html").module
+"""What the page says, a function each: welcome, refusal, fault, summary, table."""
 
 
 @dataclass(frozen=True)
 class Actions:
     """What the components call."""
 
-    workshop: Workshop
+    session: Session
     trained: Callable[[], Sequence[Trained]]
     samples: Sequence[Path]
     limits: Limits
@@ -43,24 +49,25 @@ class Actions:
     ) -> list[Any]:  # fmt: skip
         """Restore the photo and show it; whatever is wrong becomes a message."""
         if photo is None:
-            return _nothing(words.welcome())
+            return _nothing(messages.welcome())
         try:
             output = Output(FORMATS[format], int(quality), SIZES[scale], float(strength))  # type: ignore[arg-type]
             request = Request(
                 read_upload(Path(photo), self.limits), self._find(checkpoint), None if level == AS_IT_IS else level,
                 output, None if reference is None else read_upload(Path(reference), self.limits),
             )  # fmt: skip
-            result = self.workshop.work(request, lambda share, text: progress(share, desc=text))
+            result = self.session.restore(request, lambda share, text: progress(share, desc=text))
         except JewelenhError as error:
-            return _nothing(words.refusal(error))
+            return _nothing(messages.refusal(error))
         except Exception:
             log.exception("the demo could not restore a photo")
-            return _nothing(words.fault())
+            return _nothing(messages.fault())
         return _everything(result, before)
 
     def tidy(self, token: str | None) -> None:
         """Delete the files of a result: by now Gradio has its own copies, which it deletes after a while."""
-        self.workshop.delete_files(token)
+        if result := self.session.recall(token):
+            result.delete_files()
 
     def _find(self, key: str) -> Trained:
         found = {one.key: one for one in self.trained()}
@@ -74,12 +81,12 @@ class Actions:
 
     def compare(self, token: str | None, before: str) -> Any:
         """Put another picture on the left of the slider."""
-        result = self.workshop.recall(token)
+        result = self.session.recall(token)
         return gr.skip() if result is None else _pair(result, before)
 
     def look(self, token: str | None, view: View, zoom: float) -> list[Any]:
         """Show another part of the pictures."""
-        result = self.workshop.recall(token)
+        result = self.session.recall(token)
         if result is None:
             return [gr.skip()] * 4
         moved = View(float(zoom), view.x, view.y)
@@ -87,7 +94,7 @@ class Actions:
 
     def step_closer(self, token: str | None, view: View, event: gr.SelectData) -> list[Any]:
         """Put the point that was clicked into the middle; from the whole picture, also look closer."""
-        result = self.workshop.recall(token)
+        result = self.session.recall(token)
         if result is None:
             return [gr.skip()] * 5
         height, width = panel(result.refined, view, result.refined.size).shape[:2]
@@ -108,7 +115,7 @@ def _everything(result: Result, before: str) -> list[Any]:
     view, has_degraded = View(), result.degraded_file is not None
     original, *rest = _panels(result, view)
     return [
-        words.summary(result), words.table(result.scores), _pair(result, before),
+        messages.summary(result), messages.table(result.scores), _pair(result, before),
         gr.Image(original, label="degraded" if has_degraded else "original"), *rest, 1.0,
         gr.DownloadButton(value=str(result.file)),
         gr.DownloadButton(value=str(result.degraded_file) if has_degraded else None, visible=has_degraded),

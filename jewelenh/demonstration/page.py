@@ -1,70 +1,35 @@
-"""The page: where a photo is dropped, what can be set, and what is shown. Everything it does is in `work`."""
+"""The page: where a photo is dropped, what can be set, and what is shown. What it does is in `actions`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from jewelenh.demonstration import words
-from jewelenh.demonstration.actions import AS_IT_IS, BEFORE, BEFORE_AND_AFTER, FORMATS, SIZES, Actions
-from jewelenh.demonstration.pictures import MOST_ZOOM, View
-from jewelenh.demonstration.trained import Trained, choices
+from jewelenh.demonstration.actions import AS_IT_IS, BEFORE, FORMATS, PANELS, SIZES, Actions, messages
+from jewelenh.demonstration.checkpoints import Trained, choices
+from jewelenh.demonstration.comparison import MOST_ZOOM, View
+from jewelenh.demonstration.session import Session
 from jewelenh.demonstration.upload import Limits
-from jewelenh.demonstration.work import Workshop
 
 TITLE = "jewelenh"
 DELETE_EVERY_S, DELETE_AFTER_S = 300, 3600
 """Gradio's copies of uploads and pictures."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The components that the actions read and write."""
+SHOWN = (
+    *("status", "scores", "slider", "original", "ESRGAN", "refined", "zoom", "download", "degraded", "token", "view"),
+    "result",
+)
+"""What a new result changes, in the order in which the actions return it."""
 
-    photo: Any
-    samples: Any
-    reference: Any
-    checkpoint: Any
-    level: Any
-    strength: Any
-    format: Any
-    quality: Any
-    scale: Any
-    status: Any
-    scores: Any
-    slider: Any
-    before: Any
-    panels: tuple[Any, Any, Any]
-    zoom: Any
-    download: Any
-    degraded: Any
-    token: Any
-    view: Any
-    result: Any
-    """Holds what is shown of a result."""
-
-    @property
-    def shown(self) -> list[Any]:
-        """Return what a new result changes."""
-        return [
-            self.status,
-            self.scores,
-            self.slider,
-            *self.panels,
-            self.zoom,
-            self.download,
-            self.degraded,
-            self.token,
-            self.view,
-            self.result,
-        ]
+Parts = dict[str, Any]
+"""The components, by name."""
 
 
-def build(workshop: Workshop, trained: Callable[[], Sequence[Trained]], samples: Sequence[Path], limits: Limits) -> Any:
+def build(session: Session, trained: Callable[[], Sequence[Trained]], samples: Sequence[Path], limits: Limits) -> Any:
     """Return the page; `trained` lists the checkpoints again whenever somebody opens it."""
     page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(DELETE_EVERY_S, DELETE_AFTER_S))
     with page:
@@ -73,25 +38,21 @@ def build(workshop: Workshop, trained: Callable[[], Sequence[Trained]], samples:
             "repair what it makes of a poor photo.</p>",
             elem_id="head",
         )
-        parts = _layout(choices(trained()), list(workshop.levels), samples, limits)
-        _wire(page, parts, Actions(workshop, trained, samples, limits))
+        parts: Parts = {"token": gr.State(None), "view": gr.State(View())}
+        with gr.Row(elem_id="bench"):
+            with gr.Column(scale=1, min_width=300, elem_id="side"):
+                parts |= _settings(choices(trained()), list(session.levels), samples, limits)
+            with gr.Column(scale=3, min_width=300, elem_id="main"):
+                parts["status"] = gr.HTML(messages.welcome(), elem_id="status")
+                with gr.Column(visible=False, elem_id="result") as parts["result"]:
+                    parts |= _pictures()
+        _wire(page, parts, Actions(session, trained, samples, limits))
     page.queue(max_size=limits.queue, default_concurrency_limit=1)
     return page
 
 
-def _layout(checkpoints: list[tuple[str, str]], levels: list[str], samples: Sequence[Path], limits: Limits) -> Parts:
-    with gr.Row(elem_id="bench"):
-        with gr.Column(scale=1, min_width=300, elem_id="side"):
-            left = _settings(checkpoints, levels, samples, limits)
-        with gr.Column(scale=3, min_width=300, elem_id="main"):
-            status = gr.HTML(words.welcome(), elem_id="status")
-            with gr.Column(visible=False, elem_id="result") as result:
-                right = _pictures()
-    return Parts(**left, **right, status=status, result=result, token=gr.State(None), view=gr.State(View()))
-
-
-def _pictures() -> dict[str, Any]:
-    made: dict[str, Any] = {
+def _pictures() -> Parts:
+    made: Parts = {
         "slider": gr.ImageSlider(
             type="numpy", format="png", interactive=False, max_height=620, buttons=["fullscreen"], elem_id="slider",
             show_label=False,
@@ -108,22 +69,18 @@ def _pictures() -> dict[str, Any]:
             )
     made["scores"] = gr.HTML("", elem_id="scores")
     with gr.Row(elem_id="panels"):
-        made["panels"] = tuple(
-            gr.Image(
+        for name in PANELS:
+            made[name] = gr.Image(
                 label=name, type="numpy", format="png", interactive=False, buttons=[], min_width=200,
                 elem_id=f"panel-{name.lower()}",
-            )
-            for name in BEFORE_AND_AFTER
-        )  # fmt: skip
+            )  # fmt: skip
     made["zoom"] = gr.Slider(1, MOST_ZOOM, 1, step=0.5, label="Zoom: click a picture to look closer", elem_id="zoom")
     return made
 
 
-def _settings(
-    checkpoints: list[tuple[str, str]], levels: list[str], samples: Sequence[Path], limits: Limits
-) -> dict[str, Any]:
+def _settings(checkpoints: list[tuple[str, str]], levels: list[str], samples: Sequence[Path], limits: Limits) -> Parts:
     hint = f"up to {limits.megapixels:g} megapixels and {limits.file_mb:g} MB"
-    made: dict[str, Any] = {
+    made: Parts = {
         "photo": gr.File(label=f"Photo, {hint}", type="filepath", height=170, elem_id="photo"),
         "samples": gr.Gallery(
             [str(path) for path in samples], label="Sample photos", columns=3, object_fit="cover", height=None,
@@ -150,29 +107,23 @@ def _settings(
 
 
 def _wire(page: Any, parts: Parts, act: Actions) -> None:
-    inputs = [
-        parts.photo, parts.reference, parts.checkpoint, parts.level, parts.strength, parts.format, parts.quality,
-        parts.scale, parts.before,
-    ]  # fmt: skip
+    """Say what is called when a component changes."""
+    inputs = ("photo", "reference", "checkpoint", "level", "strength", "format", "quality", "scale", "before")
     changed = [
-        *(part.change for part in (parts.photo, parts.reference)),
-        *(part.select for part in (parts.checkpoint, parts.level, parts.format, parts.scale)),  # `input` comes twice
-        *(part.change for part in (parts.strength, parts.quality)),  # `release` misses the keyboard
+        *(
+            parts[name].change for name in ("photo", "reference", "strength", "quality")
+        ),  # `release` misses the keyboard
+        *(parts[name].select for name in ("checkpoint", "level", "format", "scale")),  # `input` comes twice
     ]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    token, view, zoom, panels = parts["token"], parts["view"], parts["zoom"], [parts[name] for name in PANELS]
     gr.on(
-        changed, act.run, inputs, parts.shown, trigger_mode="always_last", concurrency_limit=1,
-        api_visibility="private", show_progress="full", show_progress_on=[parts.status],
-    ).then(act.tidy, parts.token, None, **quiet)  # fmt: skip
-    parts.samples.select(act.sample, None, parts.photo, **quiet)
-    parts.before.input(act.compare, [parts.token, parts.before], parts.slider, **quiet)
-    parts.zoom.input(
-        act.look,
-        [parts.token, parts.view, parts.zoom],
-        [parts.view, *parts.panels],
-        trigger_mode="always_last",
-        **quiet,
-    )
-    for shown in parts.panels:
-        shown.select(act.step_closer, [parts.token, parts.view], [parts.view, parts.zoom, *parts.panels], **quiet)
-    page.load(act.refresh, None, parts.checkpoint, **quiet)
+        changed, act.run, [parts[name] for name in inputs], [parts[name] for name in SHOWN], trigger_mode="always_last",
+        concurrency_limit=1, api_visibility="private", show_progress="full", show_progress_on=[parts["status"]],
+    ).then(act.tidy, token, None, **quiet)  # fmt: skip
+    parts["samples"].select(act.sample, None, parts["photo"], **quiet)
+    parts["before"].input(act.compare, [token, parts["before"]], parts["slider"], **quiet)
+    zoom.input(act.look, [token, view, zoom], [view, *panels], trigger_mode="always_last", **quiet)
+    for shown in panels:
+        shown.select(act.step_closer, [token, view], [view, zoom, *panels], **quiet)
+    page.load(act.refresh, None, parts["checkpoint"], **quiet)

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator, MutableMapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from jewelenh.demonstration.checkpoints import Trained
+from jewelenh.demonstration.session import Session
 from jewelenh.demonstration.upload import Limits
 from jewelenh.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
+SAMPLE_DIR = Path(__file__).resolve().parent.parent / "sample"
+SAMPLES = (
+    *("large/necklace_029.jpg", "large/ring_021.jpg", "large/ring_048.jpg"),
+    *("photos/rings/ring_041.jpg", "photos/necklaces/necklace_028.jpg", "photos/rings/ring_047.jpg"),
+)
+"""Embedded photos that the page offers."""
 STYLE = Path(__file__).with_name("page.css")
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -42,22 +55,49 @@ class Server:
     """true opens it in a browser."""
 
 
-class Headers:
-    """Adds the policy to every answer; plain ASGI, so that streams stay streams."""
+def with_policy(app: Any) -> Any:
+    """Add the policy to every answer of an ASGI app, so that streams stay streams."""
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """Pass a request on."""
-
-        async def with_policy(message: MutableMapping[str, Any]) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_policy(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                added = {"content-security-policy": POLICY, "referrer-policy": "no-referrer"}
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in added.items())]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"referrer-policy", b"no-referrer"),
+                ]
             await send(message)
 
-        await self.app(scope, receive, with_policy)
+        await app(scope, receive, send_with_policy)
+
+    return answer
+
+
+def run(
+    server: Server, limits: Limits, session: Session, trained: Callable[[], Sequence[Trained]], folder: Path
+) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; `folder` is the `temporary_folder` around it."""
+    from jewelenh.demonstration.page import build
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there
+    chosen, stopped = trained()[0], until_signal()
+    page = build(session, trained, copy_samples([SAMPLE_DIR / name for name in SAMPLES], folder / "samples"), limits)
+    try:
+        local, public = serve(page, server, limits)
+        log.info("checkpoint: %s", chosen.file)
+        log.info("demo: %s%s (Ctrl-C ends it)", local, f" and {public}" if public else "")
+        stopped.wait()
+    finally:
+        page.close(verbose=False)
+
+
+def until_signal() -> threading.Event:
+    """Return what Ctrl-C or SIGTERM sets, so that the files are deleted however the demo ends."""
+    stopped = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
 @contextlib.contextmanager
@@ -98,7 +138,7 @@ def serve(page: Any, server: Server, limits: Limits) -> tuple[str, str | None]:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    middleware = [Middleware(Headers)]
+    middleware = [Middleware(with_policy)]
     if is_local(server.host) and not server.share:  # a foreign name for this address is an attack
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", server.host]))
     fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}

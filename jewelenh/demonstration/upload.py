@@ -43,21 +43,17 @@ def read_upload(path: Path, limits: Limits) -> Upload:
     """
     name = path.name
     try:
-        n_bytes = path.stat().st_size
-    except OSError as error:
-        raise ImageError("The file is gone; please drop it again.", where=name) from error
-    if n_bytes > limits.file_mb * 1e6:
+        data = read_bytes(path)
+    except ImageError as error:
+        raise ImageError(error.what, where=name) from error
+    if len(data) > limits.file_mb * 1e6:
         raise ImageError(
             "The file is too large.",
             where=name,
             expected=f"at most {limits.file_mb:g} MB",
-            found=f"{n_bytes / 1e6:.1f} MB",
+            found=f"{len(data) / 1e6:.1f} MB",
             fix="a smaller file, or start the demo with a larger limits.file_mb",
         )
-    try:
-        data = read_bytes(path)
-    except ImageError as error:
-        raise ImageError(error.what, where=name) from error
     _check_pixels(data, name, limits)
     return Upload(name, sha256_of(data), decode(data, name))
 

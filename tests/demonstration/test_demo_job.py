@@ -5,7 +5,7 @@ import socket
 import pytest
 from demo_parts import write_checkpoint
 
-from jewelenh.demonstration.server import Headers, copy_samples, is_local, temporary_folder
+from jewelenh.demonstration.server import copy_samples, is_local, temporary_folder, with_policy
 
 
 def test_without_a_checkpoint_it_says_how_to_get_one(run_job):
@@ -97,7 +97,7 @@ def test_every_answer_carries_the_policy():
     async def keep(message):
         sent.append(message)
 
-    asyncio.run(Headers(app)({"type": "http"}, None, keep))
+    asyncio.run(with_policy(app)({"type": "http"}, None, keep))
     headers = dict(sent[0]["headers"])
     assert headers[b"a"] == b"b" and b"default-src 'self'" in headers[b"content-security-policy"]
     assert sent[1]["body"] == b"x"

@@ -10,12 +10,11 @@ from skimage.metrics import peak_signal_noise_ratio
 from strange_photos import BAD, GOOD, SIZES, noise, saved
 
 from jewelenh.demonstration import upload as upload_module
-from jewelenh.demonstration import words
-from jewelenh.demonstration.pictures import MOST_ZOOM, PANEL_PX, WHOLE_PX, View, panel, whole
-from jewelenh.demonstration.scores import Scores, score
-from jewelenh.demonstration.trained import choices, find_trained
+from jewelenh.demonstration.actions import messages
+from jewelenh.demonstration.checkpoints import choices, find_trained
+from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, WHOLE_PX, Scores, View, panel, score, whole
+from jewelenh.demonstration.session import Result
 from jewelenh.demonstration.upload import Limits
-from jewelenh.demonstration.work import Result
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
 from jewelenh.images import Photo, encode_png
 from jewelenh.refinement.input_statistics import Oddity
@@ -147,14 +146,14 @@ def a_result(tmp_path, unlike, level=None) -> Result:
 
 
 def test_what_the_page_says_of_a_result(tmp_path):
-    text = words.summary(a_result(tmp_path, []))
+    text = messages.summary(a_result(tmp_path, []))
     assert "6 × 4 → 24 × 16 pixels" in text and "1.3 s" in text and "looks like those" in text
-    assert "does not say" in words.summary(a_result(tmp_path, None))
+    assert "does not say" in messages.summary(a_result(tmp_path, None))
     odd = [Oddity("sharpness", "sharper", 0.38, 0.09, 0.27, 3.0), Oddity("red_green", "redder", 12.0, -2.0, 5.0, 4.0)]
-    text = words.summary(a_result(tmp_path, odd))
+    text = messages.summary(a_result(tmp_path, odd))
     assert "unlike" in text and "<strong>redder</strong> (red/green 12.0, in training -2.0 to 5.0)" in text
     assert "clean already" in text
-    assert "clean already" not in words.summary(a_result(tmp_path, odd, level="mild"))
+    assert "clean already" not in messages.summary(a_result(tmp_path, odd, level="mild"))
 
 
 def test_scores_become_a_table_with_the_gain():
@@ -162,24 +161,24 @@ def test_scores_become_a_table_with_the_gain():
         "ESRGAN": {"psnr_db": 27.0, "ssim": 0.9, "ciede2000": 3.0},
         "refined": {"psnr_db": 28.25, "ssim": 0.95, "ciede2000": 2.5},
     }
-    text = words.table(Scores("your reference, <b>.png", (16, 24), rows))
+    text = messages.table(Scores("your reference, <b>.png", (16, 24), rows))
     assert "+1.25" in text and "+0.0500" in text and "-0.50" in text and "24 × 16" in text
     assert "&lt;b&gt;" in text and "<b>" not in text
-    assert words.table(None) == ""
-    assert "another shape" in words.table(Scores("The reference has another shape", None, {}))
+    assert messages.table(None) == ""
+    assert "another shape" in messages.table(Scores("The reference has another shape", None, {}))
 
 
 def test_names_cannot_put_code_on_the_page():
-    text = words.refusal(ImageError("It is <i>broken</i>.", where='<img src=x onerror="alert(1)">.png', fix="a & b"))
+    text = messages.refusal(ImageError("It is <i>broken</i>.", where='<img src=x onerror="alert(1)">.png', fix="a & b"))
     assert "<img" not in text and "<i>" not in text and "&lt;img" in text and "a &amp; b" in text
     assert 'role="alert"' in text
-    assert "terminal" in words.fault() and "Traceback" not in words.fault()
-    assert words.welcome()
+    assert "terminal" in messages.fault() and "Traceback" not in messages.fault()
+    assert messages.welcome()
 
 
 def test_errors_of_every_kind_are_messages():
-    assert json.dumps(words.refusal(JewelenhError("What.", expected=1, found=2)))
-    assert "found: 2" in words.refusal(JewelenhError("What.", expected=1, found=2))
+    assert json.dumps(messages.refusal(JewelenhError("What.", expected=1, found=2)))
+    assert "found: 2" in messages.refusal(JewelenhError("What.", expected=1, found=2))
 
 
 def test_a_grey_cmyk_and_cut_photo_in_one_go_do_not_confuse_the_profile(upload):

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,8 +19,8 @@ from jewelenh.config import Degradation, Hardware
 from jewelenh.degradation.draws import sample
 from jewelenh.degradation.run import degrade_photo
 from jewelenh.degradation.transforms import steps_of
-from jewelenh.demonstration.scores import Scores, score
-from jewelenh.demonstration.trained import Trained
+from jewelenh.demonstration.checkpoints import Trained
+from jewelenh.demonstration.comparison import Scores, score
 from jewelenh.demonstration.upload import Upload
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode
@@ -30,6 +30,7 @@ from jewelenh.results import Output, check_fits, photo_file, result_name
 
 KEPT_BYTES = 1 << 30
 """Of enlarged pictures that are kept, so that another strength or format need not enhance again."""
+KEPT_RESTORERS = 2
 
 Say = Callable[[float, str], None]
 """Told how far the work is, 0 to 1, and what comes next."""
@@ -66,36 +67,36 @@ class Result:
     seconds: float
     level: str | None
 
-    @property
-    def n_bytes(self) -> int:
-        """Return the memory that the pictures take."""
-        return sum(photo.pixels.nbytes for photo in (self.original, self.enhanced, self.refined))
+    def delete_files(self) -> None:
+        """Delete the files; the pictures can still be looked at."""
+        shutil.rmtree(self.file.parent, ignore_errors=True)
 
 
-class Recent(Generic[V]):
-    """The newest entries whose sizes add up to `KEPT_BYTES` at most; the newest always stays."""
+class Cache(Generic[V]):
+    """The values used last whose sizes add up to `limit` at most; the newest always stays."""
 
-    def __init__(self, size_of: Callable[[V], int], dropped: Callable[[V], None] = lambda _: None) -> None:
-        self._entries: OrderedDict[object, V] = OrderedDict()
+    def __init__(self, limit: int, size_of: Callable[[V], int], drop: Callable[[V], None] = lambda _: None) -> None:
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
         self._guard = threading.Lock()  # a look closer may come while a photo is under way
-        self._size_of, self._dropped = size_of, dropped
+        self._limit, self._size_of, self._drop = limit, size_of, drop
 
-    def get(self, key: object) -> V | None:
-        """Return an entry and make it the newest."""
+    def get(self, key: Hashable) -> V | None:
+        """Return a value and make it the newest."""
         with self._guard:
-            if key in self._entries:
-                self._entries.move_to_end(key)
-            return self._entries.get(key)
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
-    def put(self, key: object, value: V) -> None:
-        """Add an entry and drop the oldest that have no room any more."""
+    def put(self, key: Hashable, value: V) -> V:
+        """Add a value, drop the oldest that have no room any more, and return it."""
         with self._guard:
-            self._entries[key] = value
-            while len(self._entries) > 1 and sum(map(self._size_of, self._entries.values())) > KEPT_BYTES:
-                self._dropped(self._entries.popitem(last=False)[1])
+            self._values[key] = value
+            while len(self._values) > 1 and sum(map(self._size_of, self._values.values())) > self._limit:
+                self._drop(self._values.popitem(last=False)[1])
+        return value
 
 
-class Workshop:
+class Session:
     """Holds what is worth keeping between two requests; one request at a time, which the queue sees to."""
 
     def __init__(
@@ -108,11 +109,11 @@ class Workshop:
     ) -> None:
         self.levels, self.seed, self.folder = levels, seed, folder
         self.cache_dir, self.hardware = cache_dir, hardware
-        self._restorers: OrderedDict[tuple[Path, float], Restorer] = OrderedDict()
-        self._enhanced: Recent[Photo] = Recent(lambda photo: int(photo.pixels.nbytes))
-        self._results: Recent[Result] = Recent(lambda result: result.n_bytes, _forget)
+        self._restorers: Cache[Restorer] = Cache(KEPT_RESTORERS, lambda restorer: 1)
+        self._enhanced: Cache[Photo] = Cache(KEPT_BYTES, lambda photo: int(photo.pixels.nbytes))
+        self._results: Cache[Result] = Cache(KEPT_BYTES, _n_bytes, Result.delete_files)
 
-    def work(self, request: Request, say: Say = lambda share, text: None) -> Result:
+    def restore(self, request: Request, say: Say = lambda share, text: None) -> Result:
         """Do what was asked.
 
         Raises:
@@ -121,50 +122,37 @@ class Workshop:
         started_s = time.monotonic()
         say(0.05, "Loading the checkpoint")
         restorer = self._restorer(request.trained)
-        upload, level = request.upload, request.level
-        name = result_name(upload.name, request.output)
-        check_fits(upload.photo, name, request.output, restorer.upscaler.scale)
+        upload, level, output = request.upload, request.level, request.output
+        name = result_name(upload.name, output)
+        check_fits(upload.photo, name, output, restorer.upscaler.scale)
         degraded, degraded_data = self._degraded(upload, level)
         say(0.15, "Enhancing")
         enhanced = self._enhance(restorer, upload, degraded, level)
         say(0.7, "Refining")
-        refined = restorer.finish(degraded, enhanced, request.output.strength, request.output.scale)
+        refined = restorer.finish(degraded, enhanced, output.strength, output.scale)
         say(0.85, "Writing the file")
         token = uuid.uuid4().hex
-        folder = self.folder / token
-        file = _save(folder / name, photo_file(refined, name, request.output))
+        file = _save(self.folder / token / name, photo_file(refined, name, output))
         known = request.trained.trained_on
         unlike = None if known is None else oddities(enhanced.pixels, known)
-        if request.output.scale is not None:
-            enhanced = rescale(enhanced, degraded, request.output.scale)
+        if output.scale is not None:
+            enhanced = rescale(enhanced, degraded, output.scale)
         say(0.92, "Comparing")
         scores = self._score(request, restorer, enhanced, refined)
-        before = None if degraded_data is None else _save(folder / "before" / f"{upload.name}.png", degraded_data)
+        before = degraded_data and _save(self.folder / token / "before" / f"{upload.name}.png", degraded_data)
         seconds = time.monotonic() - started_s
-        result = Result(token, degraded, enhanced, refined, file, before, unlike, scores, seconds, level)
-        self._results.put(token, result)
-        return result
+        result = Result(token, degraded, enhanced, refined, file, before or None, unlike, scores, seconds, level)
+        return self._results.put(token, result)
 
     def recall(self, token: str | None) -> Result | None:
         """Return an earlier result, unless it had to make room."""
         return None if token is None else self._results.get(token)
 
-    def delete_files(self, token: str | None) -> None:
-        """Delete the files of a result, whose pictures can still be looked at."""
-        result = self.recall(token)
-        if result is not None:
-            _forget(result)
-
     def _restorer(self, trained: Trained) -> Restorer:
         key = (trained.file, trained.when.timestamp())
-        if key not in self._restorers:
-            self._restorers[key] = Restorer.from_checkpoint(
-                trained.file, cache_dir=self.cache_dir, hardware=self.hardware
-            )
-            if len(self._restorers) > 2:
-                self._restorers.popitem(last=False)
-        self._restorers.move_to_end(key)
-        return self._restorers[key]
+        return self._restorers.get(key) or self._restorers.put(
+            key, Restorer.from_checkpoint(trained.file, cache_dir=self.cache_dir, hardware=self.hardware)
+        )
 
     def _degraded(self, upload: Upload, level: str | None) -> tuple[Photo, bytes | None]:
         """Return the photo at a level, as `jewelenh.degrade` makes it of a photo of this name, and its PNG file."""
@@ -177,11 +165,7 @@ class Workshop:
 
     def _enhance(self, restorer: Restorer, upload: Upload, photo: Photo, level: str | None) -> Photo:
         key = (upload.sha256, upload.name if level else None, level, str(restorer.enhancer))
-        enhanced = self._enhanced.get(key)
-        if enhanced is None:
-            enhanced = restorer.upscaler.upscale(photo)
-            self._enhanced.put(key, enhanced)
-        return enhanced
+        return self._enhanced.get(key) or self._enhanced.put(key, restorer.upscaler.upscale(photo))
 
     def _score(self, request: Request, restorer: Restorer, enhanced: Photo, refined: Photo) -> Scores | None:
         """Score against the reference; without one, a degraded photo is scored as in training, against `target`."""
@@ -196,16 +180,12 @@ class Workshop:
         target = self._enhance(restorer, request.upload, request.upload.photo, None)
         return score(target, "the target: ESRGAN of the photo before it was degraded", pictures)
 
-    def close(self) -> None:
-        """Delete every file that was made."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def _n_bytes(result: Result) -> int:
+    return sum(photo.pixels.nbytes for photo in (result.original, result.enhanced, result.refined))
 
 
 def _save(file: Path, data: bytes) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
     return file
-
-
-def _forget(result: Result) -> None:
-    shutil.rmtree(result.file.parent, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A workshop, a checkpoint for it, and a way to drop a file."""
+"""A session, a checkpoint for it, and a way to drop a file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from demo_parts import MODERATE, write_checkpoint
 
-from jewelenh.demonstration.trained import Trained, find_trained
+from jewelenh.demonstration.checkpoints import Trained, find_trained
+from jewelenh.demonstration.session import Session
 from jewelenh.demonstration.upload import Limits, Upload, read_upload
-from jewelenh.demonstration.work import Workshop
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def trained(checkpoint, tmp_path) -> Trained:
 
 
 @pytest.fixture
-def workshop(tmp_path) -> Workshop:
-    return Workshop({"moderate": MODERATE}, 42, tmp_path / "results")
+def session(tmp_path) -> Session:
+    return Session({"moderate": MODERATE}, 42, tmp_path / "results")
 
 
 @pytest.fixture

@@ -1,0 +1,131 @@
+"""What the demo makes of a photo is what the jobs make of it, to the byte; and it leaves no files behind."""
+
+import numpy as np
+import pytest
+from demo_parts import MODERATE, seen, write_checkpoint
+from PIL import Image
+from strange_photos import GOOD, noise, saved
+
+from jewelenh.config import Source
+from jewelenh.degradation.run import degrade
+from jewelenh.demonstration import session as module
+from jewelenh.demonstration.checkpoints import find_trained
+from jewelenh.demonstration.session import Cache, Request, Session
+from jewelenh.errors import ImageError
+from jewelenh.images import Photo, encode_png, read_photo
+from jewelenh.prediction import predict
+from jewelenh.restorer import Restorer
+from jewelenh.results import Output
+from jewelenh.sources import fetch
+
+PHOTO = encode_png(Photo(noise(24, 30, 7)))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output(),
+        Output(strength=0.35),
+        Output(format="jpg", quality=71, scale=1.0),
+        Output(format="webp", quality=80, scale=0.5),
+        Output(format="png", strength=0.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["alpha.png", "deep.png", "rotated.jpg", "cmyk.jpg", "one.png"])
+def test_the_demos_file_is_the_one_that_predict_writes(session, trained, upload, tmp_path, name, output):
+    result = session.restore(Request(upload(name, GOOD[name]), trained, None, output))
+    restorer = Restorer.from_checkpoint(trained.file)
+    done = predict(restorer, "id", tmp_path / "uploads" / name, tmp_path / "predicted", output, [])
+    assert result.file.name == done.made[0].name
+    assert result.file.read_bytes() == done.made[0].read_bytes()
+
+
+def test_a_level_is_the_one_of_the_degrade_job(session, trained, upload, tmp_path):
+    result = session.restore(Request(upload("a.png", PHOTO), trained, "moderate", Output(strength=0.5)))
+    raw = fetch(Source(kind="folder", root=tmp_path / "uploads"), 42, tmp_path / "data")
+    made = degrade(raw, session.levels["moderate"], 42, tmp_path / "data")
+    degraded = made.file(made.items[0])
+    assert result.degraded_file is not None
+    assert result.degraded_file.read_bytes() == degraded.read_bytes()
+    assert np.array_equal(result.original.pixels, read_photo(degraded).pixels)
+    restorer = Restorer.from_checkpoint(trained.file)
+    done = predict(restorer, "id", result.degraded_file, tmp_path / "predicted", Output(strength=0.5), [])
+    assert np.array_equal(read_photo(done.made[0]).pixels, read_photo(result.file).pixels)
+
+
+def test_degraded_photos_are_scored_against_the_target_and_others_against_a_reference(session, trained, upload):
+    photo = upload("a.png", PHOTO)
+    assert session.restore(Request(photo, trained, None, Output())).scores is None
+    scores = session.restore(Request(photo, trained, "moderate", Output(strength=0.0))).scores
+    assert scores is not None and scores.size == (96, 120) and "target" in scores.against
+    assert scores.rows["ESRGAN"] == scores.rows["refined"], "at strength 0 they are one picture"
+    target = session.restore(Request(photo, trained, None, Output(format="png", strength=0.0))).file
+    given = upload("reference.png", target.read_bytes())
+    assert session.restore(Request(photo, trained, "moderate", Output(strength=0.0), given)).scores.rows == scores.rows
+    other = session.restore(Request(photo, trained, None, Output(), upload("tall.png", GOOD["one.png"]))).scores
+    assert other.size is None and "another shape" in other.against
+
+
+def test_another_strength_does_not_enhance_again(session, trained, upload, monkeypatch):
+    photo, made = upload("a.png", PHOTO), []
+    session.restore(Request(photo, trained, None, Output()))
+    restorer = session._restorer(trained)
+    real = restorer.upscaler.upscale
+    monkeypatch.setattr(restorer.upscaler, "upscale", lambda photo: made.append(1) or real(photo))
+    files = [session.restore(Request(photo, trained, None, Output(strength=s))).file.read_bytes() for s in (0.2, 1.0)]
+    assert not made and files[0] != files[1]
+    session.restore(Request(upload("b.png", GOOD["grey.png"]), trained, None, Output()))
+    assert made
+
+
+def test_results_make_room_and_take_their_files_along(trained, upload, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "KEPT_BYTES", 100_000)  # one result of this photo takes 71,280
+    session = Session({"moderate": MODERATE}, 42, tmp_path / "results")
+    photo = upload("a.png", PHOTO)
+    first = session.restore(Request(photo, trained, None, Output()))
+    assert session.recall(first.token) is first
+    second = session.restore(Request(photo, trained, "moderate", Output()))
+    assert session.recall(first.token) is None and not first.file.parent.exists()
+    assert session.recall(second.token) is second and second.file.is_file()
+    second.delete_files()
+    assert not second.file.exists() and session.recall(second.token) is second, "its pictures can still be seen"
+    assert session.recall("never") is None and session.recall(None) is None
+
+
+def test_what_was_used_last_stays():
+    gone: list[int] = []
+    cache: Cache[int] = Cache(2, lambda _: 1, gone.append)
+    cache.put("a", 1)
+    cache.put("b", 2)
+    cache.get("a")
+    cache.put("c", 3)
+    assert gone == [2]
+    huge: Cache[int] = Cache(2, lambda _: 99)
+    huge.put("a", 1)
+    assert huge.get("a") == 1, "the newest stays however large it is"
+
+
+def test_a_result_that_a_format_cannot_hold_is_refused(session, trained, upload):
+    wide = upload("wide.webp", _webp(4100))
+    with pytest.raises(ImageError, match=r"too large for .webp"):
+        session.restore(Request(wide, trained, None, Output()))
+    assert not session.folder.exists()
+
+
+def _webp(width: int) -> bytes:
+    return saved(Image.fromarray(noise(2, width)), "WEBP")
+
+
+def test_a_photo_unlike_the_training_is_said(tmp_path, tiny_weights, session, upload):
+    file = tmp_path / "out/run/checkpoints/best.ckpt"
+    write_checkpoint(file, tiny_weights, seen(lightness=(90.0, 95.0)))
+    dark = upload("dark.png", encode_png(Photo(noise(24, 30) // 8)))
+    result = session.restore(Request(dark, find_trained(tmp_path / "out")[0], None, Output()))
+    assert result.unlike is not None
+    assert [oddity.words for oddity in result.unlike] == ["darker"]
+
+
+def test_an_old_checkpoint_does_not_say_what_it_was_trained_on(session, trained, upload):
+    assert trained.trained_on is None
+    assert session.restore(Request(upload("a.png", PHOTO), trained, None, Output())).unlike is None
