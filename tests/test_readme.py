@@ -11,26 +11,39 @@ from tests_drawn import chain_overrides
 
 REPO = Path(__file__).resolve().parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if line.startswith("python -m jewelenh")
-]
-INLINE = re.findall(r"`(python -m jewelenh\.[^`<\n]+=[^`<\n]+)`", README)
+PAGES = {page: page.read_text(encoding="utf-8") for page in [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]}
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)]
+COMMANDS = sorted(
+    {
+        line.split(" #")[0].strip()
+        for block in BLOCKS
+        for line in block.splitlines()
+        if line.startswith("python -m jewelenh.") and "--config-dir" not in line  # those run in test_extending.py
+    }
+)
+EVERYTHING = "\n".join(PAGES.values())
+INLINE = sorted(set(re.findall(r"`(python -m jewelenh\.[^`<\n]+=[^`<\n]+)`", EVERYTHING)))
 
 
 def test_there_are_commands_to_try():
-    assert len(COMMANDS) >= 3
+    assert len(COMMANDS) >= 8
     assert any("-m +experiment=mild,moderate,severe" in command for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS + INLINE)
+def test_the_readme_is_short():
+    assert README.count("\n") <= 130
+
+
+def first_of_each(overrides: list[str]) -> list[str]:
+    """Return overrides with the first value of a sweep in place of all."""
+    return [word if "[" in word or "(" in word else word.split(",")[0] for word in overrides]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *INLINE])
 def test_commands_compose_as_written(command, tmp_path):
     words = [word for word in shlex.split(command) if word != "-m"]
     job = words[1].removeprefix("jewelenh.")
-    overrides = [word.split(",")[0] for word in words[2:]]  # the first of a sweep
+    overrides = [word for word in first_of_each(words[2:]) if not word.startswith("hydra/launcher=ray")]
     ended = subprocess.run(
         [sys.executable, "-m", f"jewelenh.{job}", *overrides, "--cfg", "job", "--resolve"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -55,9 +68,18 @@ def test_the_folder_command_runs(run_job, photos, tiny_weights):
     assert "PSNR (dB)" in outcome.out
 
 
-def test_pictures_and_make_targets_exist():
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (REPO / picture).is_file(), picture
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_and_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        file, _, heading = target.partition("#")
+        if not target.startswith("https://"):
+            there = page.parent / file if file else page
+            assert there.exists(), target
+            headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
+            assert heading in {re.sub(r"[^a-z0-9-]", "", text.lower().replace(" ", "-")) for text in ["", *headings]}
+
+
+def test_jobs_and_make_targets_exist():
     makefile = (REPO / "Makefile").read_text(encoding="utf-8")
     jobs = re.search(r"^JOBS := (.*)$", makefile, re.MULTILINE)
     assert jobs
@@ -65,5 +87,5 @@ def test_pictures_and_make_targets_exist():
         assert (REPO / "jewelenh" / f"{job}.py").is_file()
         assert (REPO / "conf" / f"{job}.yaml").is_file()
         assert f"`{job}`" in README
-    for target in re.findall(r"`?make ([a-z-]+)", README):
+    for target in re.findall(r"(?:`|^)make ([a-z-]+)", EVERYTHING, re.MULTILINE):
         assert re.search(rf"^{target}:|JOBS := .*\b{target}\b", makefile, re.MULTILINE) or target == "bench", target
