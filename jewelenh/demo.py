@@ -35,7 +35,14 @@ def main(cfg: DictConfig) -> None:
     trained = functools.partial(find_trained, output_dir, given)
     trained()  # or it says what is missing
     with temporary_folder() as folder:
-        session = Session(levels, values["seed"], folder / "results", Path(cache_dir) if cache_dir else None, hardware)
+        session = Session(
+            levels,
+            values["seed"],
+            folder / "results",
+            Path(cache_dir) if cache_dir else None,
+            hardware,
+            values["trust"],
+        )
         run(server, limits, session, trained, folder)
     logging.getLogger(__name__).info("demo: ended, its files are deleted")
 

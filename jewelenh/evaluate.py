@@ -25,8 +25,15 @@ def main(cfg: DictConfig) -> float:
     check_names(files, values["names"])
     pairs_dir = None if values["pairs_dir"] is None else Path(values["pairs_dir"]).expanduser()
     folder = run_dir() if values["report_dir"] is None else Path(values["report_dir"]).expanduser()
-    hardware = parse(Hardware, values["hardware"], "hardware")
-    findings, _ = evaluate_all(files, folder, settings, pairs_dir=pairs_dir, names=values["names"], hardware=hardware)
+    findings, _ = evaluate_all(
+        files,
+        folder,
+        settings,
+        pairs_dir=pairs_dir,
+        names=values["names"],
+        hardware=parse(Hardware, values["hardware"], "hardware"),
+        trust=values["trust"],
+    )
     return float(findings.first.summary()["psnr_db"]["gain"])
 
 

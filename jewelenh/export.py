@@ -26,7 +26,8 @@ def main(cfg: DictConfig) -> None:
 
     values = plain(cfg)
     format = require_format(values["format"], values["chain"])
-    checkpoint = read_checkpoint(find_checkpoint(values["checkpoint"], Path(values["paths"]["output_dir"])))
+    file = find_checkpoint(values["checkpoint"], Path(values["paths"]["output_dir"]))
+    checkpoint = read_checkpoint(file, values["trust"])
     metrics = read_metrics(checkpoint, None if values["metrics"] is None else Path(values["metrics"]).expanduser())
     folder = run_dir() if values["output"] is None else Path(values["output"]).expanduser()
     cache_dir = values["paths"]["cache_dir"]

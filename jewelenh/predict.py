@@ -40,6 +40,7 @@ def main(cfg: DictConfig) -> None:
         enhancer=enhancer,
         hardware=parse(Hardware, values["hardware"], "hardware"),
         cache_dir=Path(cache_dir) if cache_dir else None,
+        trust=values["trust"],
     )
     identity = f"{sha256_of(checkpoint.read_bytes())} {sorted(identity_of(restorer.enhancer).items())}"
     input, output = Path(values["input"]).expanduser(), Path(values["output"]).expanduser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -56,15 +57,17 @@ class Restorer:
         hardware: Hardware | None = None,
         device: str = "auto",
         cache_dir: Path | None = None,
+        trust: Sequence[str] = (),
     ) -> Restorer:
         """Load a checkpoint of `jewelenh.train`; `enhancer` replaces the one it was trained with.
 
-        Both networks run as `hardware` says; `device` is short for `Hardware(device=...)`.
+        Both networks run as `hardware` says; `device` is short for `Hardware(device=...)`. `trust` names packages
+        beside jewelenh and torch whose networks may be imported.
 
         Raises:
             CheckpointError: no checkpoint, or one that this version cannot rebuild.
         """
-        checkpoint: Checkpoint = read_checkpoint(Path(path))
+        checkpoint: Checkpoint = read_checkpoint(Path(path), trust)
         hardware = hardware or parse(Hardware, {"device": device}, "hardware")
         return cls(checkpoint.network(), enhancer or checkpoint.enhancer, hardware=hardware, cache_dir=cache_dir)
 

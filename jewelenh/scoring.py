@@ -36,10 +36,11 @@ def evaluate(
     pairs_dir: Path | None = None,
     n_photos: int = 3,
     hardware: Hardware = Hardware(),
+    trust: Sequence[str] = (),
 ) -> tuple[Evaluation, dict[str, Path]]:
     """Score one checkpoint on a split of its own pairs or of others, as `evaluate_all` does."""
     settings = Settings(split=split, photos=n_photos)  # type: ignore[arg-type]
-    findings, files = evaluate_all([checkpoint], folder, settings, pairs_dir=pairs_dir, hardware=hardware)
+    findings, files = evaluate_all([checkpoint], folder, settings, pairs_dir=pairs_dir, hardware=hardware, trust=trust)
     return findings.first, files
 
 
@@ -51,6 +52,7 @@ def evaluate_all(
     pairs_dir: Path | None = None,
     names: Sequence[str] | None = None,
     hardware: Hardware = Hardware(),
+    trust: Sequence[str] = (),
 ) -> tuple[Findings, dict[str, Path]]:
     """Score checkpoints on the same pairs, write the report into `folder` and print the tables.
 
@@ -59,7 +61,9 @@ def evaluate_all(
         CheckpointError, PairsError: see `refinement.checkpoint`, `pairs.contract`; or checkpoints of other pairs.
     """
     require_writable(folder, "report_dir")
-    read = dict(zip(names or names_of(checkpoints), (read_checkpoint(file) for file in checkpoints), strict=True))
+    read = dict(
+        zip(names or names_of(checkpoints), (read_checkpoint(file, trust) for file in checkpoints), strict=True)
+    )
     pairs = _pairs_of(read, pairs_dir)
     restorers = {name: Restorer(one.network(), one.enhancer, hardware=hardware) for name, one in read.items()}
     refines: dict[str, Refine] = {name: restorer.refine for name, restorer in restorers.items()}

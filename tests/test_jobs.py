@@ -69,7 +69,7 @@ def test_train_evaluate_predict(run_job, photos, tiny_weights, tmp_path):
     assert metrics["photos"] and metrics["protocol"]["aggregation"].startswith("per photo")
     assert set(metrics["summary"]) >= {"psnr_db", "ssim", "ciede2000"}
     assert cv2.imread(str(run / "comparison.png")).shape[1] > 5 * 256
-    assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["jewelenh"]["network"]["settings"]
+    assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["jewelenh"]["network"]["_target_"]
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert list(run.rglob("*.wandb")) and list(run.rglob("events.out.tfevents.*")) and list(run.rglob("metrics.csv"))
     assert "val/psnr_db" in (run / "csv" / "metrics.csv").read_text()

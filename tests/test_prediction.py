@@ -24,7 +24,7 @@ ENDINGS = [".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp"]
 @pytest.fixture
 def restorer(tiny_weights) -> Restorer:
     torch.manual_seed(1)
-    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    network = RefinementCNN(4, residual_scale=0.3)
     return Restorer(network, Enhancer(name="tiny", weights=tiny_weights), hardware=Hardware(precision="fp32"))
 
 

@@ -14,7 +14,11 @@ from jewelenh.restorer import Restorer
 
 
 def cnn() -> torch.nn.Module:
-    return RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    network = RefinementCNN(4, residual_scale=0.3)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.kaiming_normal_(parameter)  # without a trained BatchNorm the default fades out
+    return network
 
 
 def unet() -> torch.nn.Module:
@@ -85,7 +89,10 @@ def test_a_checkpoint_of_a_gpu_restores_on_a_cpu(tmp_path, tiny_weights):
     network = cnn()
     about = {
         "version": 1,
-        "network": {"class": "jewelenh.refinement.networks.RefinementCNN", "settings": dict(network.settings)},
+        "network": {
+            "class": "jewelenh.refinement.networks.RefinementCNN",
+            "settings": {"features": 4, "residual_scale": 0.3},
+        },
         "pairs_dir": "gone",
         "config": {
             "enhancer": {"name": "tiny", "weights": str(tiny_weights), "device": "cuda", "precision": "fp16"},

@@ -106,9 +106,10 @@ class Session:
         folder: Path,
         cache_dir: Path | None = None,
         hardware: Hardware = Hardware(),
+        trust: Sequence[str] = (),
     ) -> None:
         self.levels, self.seed, self.folder = levels, seed, folder
-        self.cache_dir, self.hardware = cache_dir, hardware
+        self.cache_dir, self.hardware, self.trust = cache_dir, hardware, trust
         self._restorers: Cache[Restorer] = Cache(KEPT_RESTORERS, lambda restorer: 1)
         self._enhanced: Cache[Photo] = Cache(KEPT_BYTES, lambda photo: int(photo.pixels.nbytes))
         self._results: Cache[Result] = Cache(KEPT_BYTES, _n_bytes, Result.delete_files)
@@ -151,7 +152,8 @@ class Session:
     def _restorer(self, trained: Trained) -> Restorer:
         key = (trained.file, trained.when.timestamp())
         return self._restorers.get(key) or self._restorers.put(
-            key, Restorer.from_checkpoint(trained.file, cache_dir=self.cache_dir, hardware=self.hardware)
+            key,
+            Restorer.from_checkpoint(trained.file, cache_dir=self.cache_dir, hardware=self.hardware, trust=self.trust),
         )
 
     def _degraded(self, upload: Upload, level: str | None) -> tuple[Photo, bytes | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -23,8 +24,8 @@ def write_weights(checkpoint: Checkpoint, file: Path) -> None:
     write_atomically(file, save(tensors, {**about, "level": checkpoint.level}))
 
 
-def load_network(file: str | Path) -> nn.Module:
-    """Rebuild the network from a file of `write_weights`, ready for inference.
+def load_network(file: str | Path, trust: Sequence[str] = ()) -> nn.Module:
+    """Rebuild the network from a file of `write_weights`, ready for inference; `trust` as in `read_checkpoint`.
 
     Raises:
         CheckpointError: no such file, damaged, or of something else.
@@ -41,7 +42,7 @@ def load_network(file: str | Path) -> nn.Module:
         raise CheckpointError(
             "The file was not written by jewelenh.export.", where=file, expected=KIND, found=about.get("kind")
         )
-    network = build_network(about["class"], json.loads(about["settings"]), file)
+    network = build_network({"_target_": about["class"], **json.loads(about["settings"])}, file, trust)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

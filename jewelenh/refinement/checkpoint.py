@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,16 @@ from torch import Tensor, nn
 
 from jewelenh.config import Enhancer, Hardware, parse
 from jewelenh.errors import CheckpointError, ConfigError
+from jewelenh.plugins import build, find_target
 from jewelenh.refinement.input_statistics import describe_training
 
 KEY = "jewelenh"
-VERSION = 1
+VERSION = 2
 PREFIX = "network."
+TRUSTED = ("jewelenh", "torch")
+"""Packages whose networks a checkpoint may name: importing any other module runs its code."""
+STUDY = {"skip_connections": False, "identity_start": False, "bounded": True, "normalise": True}
+"""Options of RefinementCNN in checkpoints of version 1, at the values that its network still has."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Checkpoint:
     """A checkpoint of `jewelenh.train`, read with `weights_only=True`."""
 
     file: Path
-    network_class: str
-    settings: Mapping[str, Any]
+    node: Mapping[str, Any]
+    """What the configuration called `model.network`: `_target_` and its arguments."""
     weights: Mapping[str, Tensor]
     enhancer: Enhancer
     level: str
@@ -38,10 +42,22 @@ class Checkpoint:
     config: Mapping[str, Any]
     trained_on: Mapping[str, Any] | None = None
     """What the training pictures look like (`refinement.input_statistics`); None where the checkpoint does not say."""
+    trust: Sequence[str] = ()
+    """Packages beside `TRUSTED` from which the network may come."""
+
+    @property
+    def network_class(self) -> str:
+        """Return the network's `package.module.Class`."""
+        return str(self.node["_target_"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments that the network is built with."""
+        return {name: value for name, value in self.node.items() if name != "_target_"}
 
     def network(self) -> nn.Module:
-        """Rebuild the network with its weights; raise CheckpointError where they do not fit."""
-        network = build_network(self.network_class, self.settings, self.file)
+        """Rebuild the network with its weights; raise CheckpointError where it is not trusted, or they do not fit."""
+        network = build_network(self.node, self.file, self.trust)
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -53,12 +69,17 @@ class Checkpoint:
         return network
 
 
-def describe(network: nn.Module, config: Mapping[str, Any], pairs_dir: Path) -> dict[str, Any]:
-    """Return what a checkpoint carries under `KEY`; `config` is the run's resolved configuration in plain values."""
-    kind = type(network)
+def describe(node: Mapping[str, Any], config: Mapping[str, Any], pairs_dir: Path) -> dict[str, Any]:
+    """Return what a checkpoint carries under `KEY`.
+
+    Args:
+        node: of the network, `_target_` and its arguments.
+        config: the run's resolved configuration in plain values.
+        pairs_dir: what it is trained on.
+    """
     return {
         "version": VERSION,
-        "network": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(network.settings)},  # type: ignore[arg-type]
+        "network": dict(node),
         "pairs_dir": str(pairs_dir),
         "trained_on": describe_training(pairs_dir),
         "config": {key: value for key, value in config.items() if key != "hardware"},
@@ -75,9 +96,10 @@ def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> No
         return
     if then is None:
         raise CheckpointError("The run cannot go on from this checkpoint.", found=f"no entry {KEY!r} in it")
-    old, new = ({**side["network"]["settings"], "network": side["network"]["class"]} for side in (then, now))
+    old, new = (_node(side["network"]) for side in (then, now))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    different = [f"{name}: {old.get(name)} in the checkpoint, {new.get(name)} now" for name in names]
+    shown = {name: "network" if name == "_target_" else name for name in names}
+    different = [f"{shown[name]}: {old.get(name)} in the checkpoint, {new.get(name)} now" for name in names]
     before, here = Path(then["pairs_dir"]).name, Path(now["pairs_dir"]).name
     if before != here:
         different.append(f"pairs: {before} in the checkpoint, {here} now")
@@ -89,8 +111,12 @@ def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> No
         )
 
 
-def read_checkpoint(file: Path) -> Checkpoint:
-    """Read a checkpoint; nothing in it is executed.
+def read_checkpoint(file: Path, trust: Sequence[str] = ()) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed, and no module is imported for it before `Checkpoint.network`.
+
+    Args:
+        file: written by `jewelenh.train`.
+        trust: packages or modules beside jewelenh and torch that its network may come from.
 
     Raises:
         CheckpointError: missing, truncated, unsafe, not ours, or of another version.
@@ -105,21 +131,20 @@ def read_checkpoint(file: Path) -> Checkpoint:
     about = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(about, dict):
         raise CheckpointError("The file was not written by jewelenh.train.", where=file, expected=f"an entry {KEY!r}")
-    if about.get("version") != VERSION:
+    if about.get("version") not in range(1, VERSION + 1):
         raise CheckpointError(
-            "A checkpoint of another version.", where=file, expected=VERSION, found=about.get("version")
+            "A checkpoint of another version.", where=file, expected=f"1 to {VERSION}", found=about.get("version")
         )
-    return _from_content(file, content, about)
+    return _from_content(file, content, about, trust)
 
 
-def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, Any]) -> Checkpoint:
+def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, Any], trust: Sequence[str]) -> Checkpoint:
     try:
         weights = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
         config = about["config"]
         return Checkpoint(
             file=file,
-            network_class=about["network"]["class"],
-            settings=about["network"]["settings"],
+            node=_node(about["network"]),
             weights=weights,
             enhancer=_enhancer(config["enhancer"]),
             level=config["degradation"]["name"],
@@ -128,6 +153,7 @@ def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, An
             step=content["global_step"],
             config=config,
             trained_on=about.get("trained_on"),
+            trust=(trust,) if isinstance(trust, str) else tuple(trust),
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError("The checkpoint is incomplete.", where=file, found=repr(error)) from error
@@ -139,18 +165,63 @@ def _enhancer(values: Mapping[str, Any]) -> Enhancer:
     return parse(Enhancer, {key: value for key, value in values.items() if key not in hardware}, "enhancer")
 
 
-def build_network(name: str, settings: Mapping[str, Any], where: object) -> nn.Module:
-    """Return the network class `package.module.Class` built from plain settings; only `nn.Module`s are called."""
-    module, _, kind = name.rpartition(".")
+def _node(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network's node; version 1 kept the class and what it was built with."""
+    if "class" not in network:
+        return dict(network)
+    settings = {name: value for name, value in network["settings"].items() if (name, value) not in STUDY.items()}
+    return {"_target_": network["class"], **settings}
+
+
+def build_network(node: Mapping[str, Any], where: object, trust: Sequence[str] = ()) -> nn.Module:
+    """Build the network that a file describes, if it comes from jewelenh, torch or a package in `trust`.
+
+    Raises:
+        CheckpointError: another package, something that is no network, or arguments that it does not take.
+    """
+    for target in targets(node):
+        _check_trusted(target, where, trust)
     try:
-        found = getattr(importlib.import_module(module), kind)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CheckpointError("The checkpoint's network cannot be found.", where=where, found=name) from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise CheckpointError("The checkpoint names something that is no network.", where=where, found=name)
-    try:
-        return found(**settings)
-    except (TypeError, ValueError) as error:
+        network = build(node, "network")
+    except ConfigError as error:
+        raise CheckpointError("The checkpoint's network cannot be built.", where=where, found=error) from error
+    if not isinstance(network, nn.Module):
+        raise CheckpointError("The checkpoint names something that is no network.", where=where, found=node)
+    return network
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Yield every `_target_` in a node, its arguments' included."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, Iterable) and not isinstance(node, str):
+        for value in node:
+            yield from targets(value)
+
+
+def _check_trusted(target: str, where: object, trust: Sequence[str]) -> None:
+    if any(target == name or target.startswith(f"{name}.") for name in trust):
+        return
+    package = target.split(".", 1)[0]
+    if package not in TRUSTED:
         raise CheckpointError(
-            "The network does not take the checkpoint's settings.", where=where, found=error
-        ) from error
+            "The checkpoint's network comes from a module that would be imported, which runs its code.",
+            where=where,
+            expected=f"a network of {' or '.join(TRUSTED)}",
+            found=target,
+            fix=f"trust=[{package}], if you know whose code that is",
+        )
+    try:
+        found = find_target(target, "network")
+    except ConfigError as error:
+        raise CheckpointError("The checkpoint's network cannot be found.", where=where, found=target) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise CheckpointError(
+            "The checkpoint names something that is no network.",
+            where=where,
+            found=target,
+            fix=f"trust=[{target}], if you know what calling it does",
+        )

@@ -213,8 +213,8 @@ def warm_start(network: nn.Module, file: Path) -> None:
         raise CheckpointError(
             "The network cannot start from this checkpoint.",
             where=file,
-            expected=f"{type(network).__name__} {getattr(network, 'settings', '')}",
-            found=f"{read.network_class.rsplit('.', 1)[-1]} {dict(read.settings)}",
+            expected=type(network).__name__,
+            found=f"{read.network_class.rsplit('.', 1)[-1]} {read.settings}: {str(error).splitlines()[-1].strip()}",
             fix="model/network with the settings that the checkpoint was trained with, or model.warm_start=null",
         ) from error
     log.info("starting from %s (epoch %d)", file, read.epoch)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from jewelenh.chain import Chain
 from jewelenh.config import Hardware
-from jewelenh.refinement.checkpoint import describe
+from jewelenh.plugins import build
+from jewelenh.refinement.checkpoint import describe, targets
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.runs import LAST, find_checkpoint
 from jewelenh.scoring import evaluate
@@ -35,19 +36,19 @@ def refinement_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> 
     if chain.enhancer.weights is not None:  # the checkpoint will be used from other directories
         config["enhancer"]["weights"] = str(chain.enhancer.weights.expanduser().absolute())
     data = instantiate(cfg.data, prepare=functools.cache(chain.pair))
-    network = instantiate(cfg.model.network)
+    network = build(cfg.model.network, "model.network")
     log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
     parts = {
         "network": network,
-        "loss": instantiate(cfg.model.loss),
-        "optimizer": instantiate(cfg.model.optimizer),
+        "loss": build(cfg.model.loss, "model.loss"),
+        "optimizer": build(cfg.model.optimizer, "model.optimizer"),
         "compile": cfg.model.compile,
-        "about": lambda: describe(network, config, data.pairs.directory),
+        "about": lambda: describe(config["model"]["network"], config, data.pairs.directory),
     }
-    ending = functools.partial(_conclude, chain.hardware)
+    ending = functools.partial(_conclude, chain.hardware, tuple(targets(config["model"]["network"])))
     if cfg.model.recipe == "adversarial":
         return Recipe(_adversarial(cfg, parts), data, ending, tested=LAST)
-    return Recipe(RefinementModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, ending)
+    return Recipe(RefinementModule(scheduler=build(cfg.model.scheduler, "model.scheduler"), **parts), data, ending)
 
 
 def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
@@ -57,15 +58,17 @@ def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialModule:
         warm_start(parts["network"], find_checkpoint(cfg.model.warm_start, Path(cfg.paths.output_dir)))
     return AdversarialModule(
         settings=parts.pop("loss"),
-        discriminator=instantiate(cfg.model.discriminator),
-        discriminator_optimizer=instantiate(cfg.model.discriminator_optimizer),
+        discriminator=build(cfg.model.discriminator, "model.discriminator"),
+        discriminator_optimizer=build(cfg.model.discriminator_optimizer, "model.discriminator_optimizer"),
         **parts,
     )
 
 
-def _conclude(hardware: Hardware, trainer: pl.Trainer, checkpoint: Path, folder: Path) -> dict[str, float]:
+def _conclude(
+    hardware: Hardware, trust: tuple[str, ...], trainer: pl.Trainer, checkpoint: Path, folder: Path
+) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
-    evaluation, files = evaluate(checkpoint, folder, split="test", hardware=hardware)
+    evaluation, files = evaluate(checkpoint, folder, split="test", hardware=hardware, trust=trust)
     with Image.open(files["comparison.png"]) as picture:
         log_test(trainer.loggers, evaluation, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
     summary = evaluation.summary()

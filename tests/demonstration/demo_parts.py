@@ -29,11 +29,15 @@ def draw_ring(number: int, height: int = 48, width: int = 48) -> np.ndarray:
 def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s: float = 0.0) -> Path:
     """Write a checkpoint of a random network of 4 features behind the tiny enhancer."""
     torch.manual_seed(1)
-    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    network = RefinementCNN(4, residual_scale=0.3)
     enhancer = asdict(Enhancer(name="tiny", weights=weights)) | {"weights": str(weights)}
     about = {
-        "version": 1,
-        "network": {"class": "jewelenh.refinement.networks.RefinementCNN", "settings": dict(network.settings)},
+        "version": 2,
+        "network": {
+            "_target_": "jewelenh.refinement.networks.RefinementCNN",
+            "features": 4,
+            "residual_scale": 0.3,
+        },
         "pairs_dir": "gone",
         "config": {"enhancer": enhancer, "degradation": {"name": "moderate"}},
     } | ({} if trained_on is None else {"trained_on": trained_on})

@@ -20,3 +20,9 @@ def drawn_pairs_of_32(tmp_path_factory: pytest.TempPathFactory) -> PairsManifest
 def checkpoints_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place for runs that the tests of a session share."""
     return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def run_job(run_job):
+    """Run a job that may import the network of these tests."""
+    return lambda job, *overrides, **more: run_job(job, "trust=[drawn_scores]", *overrides, **more)

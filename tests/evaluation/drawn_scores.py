@@ -17,7 +17,6 @@ class Brighter(nn.Module):
 
     def __init__(self, shift: float = 0.0) -> None:
         super().__init__()
-        self.settings = {"shift": shift}
         self.shift = nn.Parameter(torch.tensor(float(shift)))
 
     def forward(self, input: Tensor, overview: Tensor | None = None) -> Tensor:
@@ -38,6 +37,7 @@ def checkpoint_of(file: Path, pairs_dir: Path, shift: float, **settings: object)
     network = Brighter(shift)
     config = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}, "seed": 42, **settings}
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    about = describe({"_target_": f"{__name__}.Brighter", "shift": shift}, config, pairs_dir)
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": state, "epoch": 1, "global_step": 10, KEY: describe(network, config, pairs_dir)}, file)
+    torch.save({"state_dict": state, "epoch": 1, "global_step": 10, KEY: about}, file)
     return file

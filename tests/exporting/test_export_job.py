@@ -19,15 +19,16 @@ from jewelenh.restorer import Restorer
 def checkpoint(tmp_path, tiny_weights):
     """A run directory with a checkpoint whose network does something, and its metrics."""
     torch.manual_seed(5)
-    network = RefinementCNN(4, residual_scale=0.3, skip_connections=True, normalise=False)
+    network = RefinementCNN(4, residual_scale=0.3)
     config = {
         "enhancer": {"name": "general_x4v3", "weights": str(tiny_weights), "precision": "fp32"},
         "degradation": {"name": "moderate"},
         "source": {"kind": "kaggle", "dataset": "somebody/rings"},
         "seed": 3,
     }
+    node = {"_target_": "jewelenh.refinement.networks.RefinementCNN", "features": 4, "residual_scale": 0.3}
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    about = describe(network, config, tmp_path / "pairs" / "moderate-0123456789")
+    about = describe(node, config, tmp_path / "pairs" / "moderate-0123456789")
     file = tmp_path / "run" / "checkpoints" / "best.ckpt"
     file.parent.mkdir(parents=True)
     torch.save({"state_dict": state, "epoch": 3, "global_step": 77, KEY: about}, file)

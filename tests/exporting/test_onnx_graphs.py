@@ -37,7 +37,7 @@ def session_of(file):
 @pytest.mark.parametrize(
     "network",
     [
-        networks.RefinementCNN(4, residual_scale=0.3, skip_connections=True),
+        networks.RefinementCNN(4, residual_scale=0.3),
         networks.RefinementUNet(4, fold=2, blocks=1, depth=2),
     ],
     ids=lambda network: type(network).__name__,

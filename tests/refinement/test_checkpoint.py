@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 
 import pytest
 import torch
@@ -15,15 +16,19 @@ from jewelenh.refinement.runs import find_checkpoint
 CONFIG = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
 
 
+NETWORKS = "jewelenh.refinement.networks"
+NODE = {"_target_": f"{NETWORKS}.RefinementCNN", "features": 4}
+
+
 def save(file, built, **changes):
-    about = {**describe(built, CONFIG, file.parent / "pairs"), **changes}
+    about = {**describe(NODE, CONFIG, file.parent / "pairs"), **changes}
     state = {f"network.{name}": value for name, value in built.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 3, "global_step": 12, KEY: about}, file)
     return file
 
 
 def test_the_network_is_rebuilt_with_its_weights(tmp_path):
-    network = RefinementCNN(4, skip_connections=True).eval()
+    network = RefinementCNN(4).eval()
     read = read_checkpoint(save(tmp_path / "a.ckpt", network))
     input = torch.rand(1, 3, 16, 16)
     assert torch.equal(read.network().eval()(input), network(input))
@@ -36,7 +41,7 @@ def test_how_an_older_checkpoint_was_run_does_not_bind_its_user(tmp_path):
     about = {"config": {**CONFIG, "enhancer": {**old, "compile": True}}}
     read = read_checkpoint(save(tmp_path / "old.ckpt", RefinementCNN(4), **about))
     assert read.enhancer == Enhancer(name="compact", strength=0.5)
-    about = describe(RefinementCNN(4), {**CONFIG, "hardware": {"device": "cuda"}}, tmp_path)
+    about = describe(NODE, {**CONFIG, "hardware": {"device": "cuda"}}, tmp_path)
     assert "hardware" not in about["config"]
 
 
@@ -67,19 +72,92 @@ def test_files_that_are_no_checkpoint_are_said(tmp_path):
             read_checkpoint(tmp_path / f"{name}.ckpt")
 
 
+def test_checkpoints_of_version_1_are_read(tmp_path):
+    settings = {"features": 4, "residual_scale": 0.1, "skip_connections": False, "identity_start": False}
+    former = {"class": f"{NETWORKS}.RefinementCNN", "settings": {**settings, "bounded": True, "normalise": True}}
+    network = RefinementCNN(4).eval()
+    read = read_checkpoint(save(tmp_path / "a.ckpt", network, version=1, network=former))
+    input = torch.rand(1, 3, 16, 16)
+    assert torch.equal(read.network().eval()(input), network(input))
+
+
 @pytest.mark.parametrize(
     ("network", "word"),
     [
-        ({"class": "os.system", "settings": {}}, "no network"),
-        ({"class": "jewelenh.refinement.networks.Missing", "settings": {}}, "cannot be found"),
-        ({"class": "jewelenh.refinement.networks.RefinementCNN", "settings": {"feet": 2}}, "does not take"),
-        ({"class": "jewelenh.refinement.networks.RefinementCNN", "settings": {"features": 8}}, "do not fit"),
+        ({"_target_": f"{NETWORKS}.Missing"}, "cannot be found"),
+        ({"_target_": f"{NETWORKS}.RefinementCNN", "feet": 2}, "feet: there is no such argument"),
+        ({"_target_": f"{NETWORKS}.RefinementCNN", "features": 8}, "do not fit"),
+        ({"_target_": "torch.load", "f": "a.ckpt", "weights_only": False}, "no network"),
+        ({"_target_": "torch.hub.load", "repo_or_dir": ".", "model": "x", "source": "local"}, "no network"),
+        ({"_target_": "jewelenh.refinement.checkpoint.Path"}, "no network"),
     ],
 )
 def test_another_network_is_said(tmp_path, network, word):
     file = save(tmp_path / "a.ckpt", RefinementCNN(4), network=network)
     with pytest.raises(CheckpointError, match=word):
         read_checkpoint(file).network()
+
+
+OWN = """
+import torch
+from pathlib import Path
+
+Path("imported").touch()
+
+
+class Blend(torch.nn.Module):
+    def __init__(self, share, activation=None):
+        super().__init__()
+        self.share = torch.nn.Parameter(torch.tensor(share))
+
+    def forward(self, input):
+        return input * self.share
+
+
+def blend(share):
+    return Blend(share)
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """A module in the current folder, which leaves a file when it is imported."""
+    (tmp_path / "own_nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("own_nets", None)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "own_nets.Blend", "share": 0.5},
+        {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "own_nets.Blend", "share": 0.5}]},
+        {"_target_": f"{NETWORKS}.RefinementCNN", "features": {"deep": [{"_target_": "own_nets.blend"}]}},
+    ],
+)
+def test_a_foreign_module_is_imported_with_the_user_s_word_alone(own_module, node):
+    file = save(own_module / "a.ckpt", torch.nn.ParameterDict({"share": torch.tensor(0.5)}), network=node)
+    with pytest.raises(CheckpointError, match=r"trust=\[own_nets\]") as caught:
+        read_checkpoint(file).network()
+    assert "own_nets.Blend" in str(caught.value) or "own_nets.blend" in str(caught.value)
+    assert not (own_module / "imported").exists()
+
+
+@pytest.mark.parametrize(("target", "trust"), [("own_nets.Blend", ["own_nets"]), ("own_nets.blend", "own_nets.blend")])
+def test_with_it_the_network_is_rebuilt(own_module, target, trust):
+    node = {"_target_": target, "share": 0.25}
+    file = save(own_module / "a.ckpt", torch.nn.ParameterDict({"share": torch.tensor(0.5)}), network=node)
+    network = read_checkpoint(file, trust).network()
+    assert float(network(torch.ones(1))) == 0.5
+
+
+def test_the_trust_of_one_package_is_not_that_of_its_namesake(own_module):
+    file = save(own_module / "a.ckpt", torch.nn.ParameterDict(), network={"_target_": "own_nets.Blend", "share": 1.0})
+    for trust in (["own"], ["own_nets.blend"], ["own_netsx"]):
+        with pytest.raises(CheckpointError, match="would be imported"):
+            read_checkpoint(file, trust).network()
 
 
 def test_checkpoints_are_found_as_users_name_them(tmp_path):

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from jewelenh.errors import JewelenhError
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.module import RefinementModule
-from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.refinement.networks import RefinementUNet
 from jewelenh.training.callbacks import EpochLine, warm_average
 
 
@@ -26,8 +26,9 @@ def batches(offset: float = 0.2, n: int = 8) -> DataLoader:
 
 def module(lr: float = 3e-3) -> RefinementModule:
     torch.manual_seed(0)
-    network = RefinementCNN(4, 1.0, skip_connections=True, identity_start=True, bounded=False, normalise=False)
-    return RefinementModule(network, PixelLoss(), functools.partial(torch.optim.Adam, lr=lr))
+    return RefinementModule(
+        RefinementUNet(4, fold=1, blocks=1, depth=1), PixelLoss(), functools.partial(torch.optim.Adam, lr=lr)
+    )
 
 
 def trainer(tmp_path, epochs: int, **options) -> pl.Trainer:

@@ -15,10 +15,10 @@ from drawn_pairs import Upstream, drawn_photo
 
 from jewelenh.pairs.contract import PairsManifest
 from jewelenh.pairs.datamodule import PairsDataModule
+from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.module import RefinementModule
-from jewelenh.refinement.networks import RefinementCNN
 from jewelenh.schedules import warm_cosine
 
 
@@ -36,8 +36,9 @@ class Run:
 
     def __init__(self, pairs: PairsManifest, callbacks: Sequence[pl.Callback], epochs: int = 3, **options: Any) -> None:
         torch.manual_seed(0)
-        network_settings = {"skip_connections": True, "identity_start": True, "bounded": False, "normalise": False}
-        network = RefinementCNN(options.pop("features", 4), 1.0, **network_settings)
+        node = {"_target_": "jewelenh.refinement.networks.RefinementUNet", "features": options.pop("features", 4)}
+        node |= {"fold": 2, "blocks": 1, "depth": 1}
+        network = build(node, "model.network")
         self.data = PairsDataModule(pairs.directory, batch_size=options.pop("batch_size", 4), workers=0)
         config = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
         self.module = RefinementModule(
@@ -45,7 +46,7 @@ class Run:
             PixelLoss(),
             functools.partial(torch.optim.Adam, lr=1e-2),
             functools.partial(warm_cosine, warm_share=0.2),
-            about=lambda: describe(network, config, pairs.directory),
+            about=lambda: describe(node, config, pairs.directory),
         )
         chosen = {"logger": False, "accelerator": "cpu", "devices": 1, "num_sanity_val_steps": 0, **options}
         self.trainer = pl.Trainer(

@@ -12,32 +12,25 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from jewelenh.errors import CheckpointError, ConfigError, TrainingError, WeightsError
 from jewelenh.pairs.datamodule import PairsDataModule
+from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, read_checkpoint
-from jewelenh.refinement.generator import StudyGenerator
 from jewelenh.refinement.networks import RefinementCNN
 from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, warm_start
 from jewelenh.training.callbacks import warm_average
 from jewelenh.training.discriminator import PatchDiscriminator
 from jewelenh.training.perceptual import LAYERS, PerceptualLoss
 
+NODE = {"_target_": "jewelenh.refinement.networks.RefinementUNet", "features": 4, "fold": 2, "blocks": 1, "depth": 1}
+
 
 def n_parameters(network):
     return sum(p.numel() for p in network.parameters())
 
 
-def test_the_study_s_networks_have_its_sizes():
-    assert n_parameters(StudyGenerator()) == 4_929_923
+def test_the_study_s_discriminator_has_its_size():
     judge = PatchDiscriminator(normalise=True, spectral=False)
     assert n_parameters(judge) == 2_764_737
     assert judge(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
-
-
-def test_the_generator_keeps_the_size_and_stays_within_its_scale():
-    torch.manual_seed(0)
-    input = torch.rand(1, 3, 37, 50) * 2 - 1
-    refined = StudyGenerator(residual_scale=0.2)(input)
-    assert refined.shape == input.shape
-    assert 0 < (refined - input).abs().max() <= 0.2
 
 
 def test_spectral_norm_bounds_the_gain_of_every_layer():
@@ -52,13 +45,13 @@ def test_spectral_norm_bounds_the_gain_of_every_layer():
 class Game:
     def __init__(self, pairs, folder, epochs=2, lr=1e-3, callbacks=(), **settings):
         torch.manual_seed(0)
-        self.network = RefinementCNN(4, 1.0, skip_connections=True, identity_start=True, normalise=False)
+        self.network = build(NODE, "model.network")
         config = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
         adam = functools.partial(torch.optim.Adam, lr=lr)
         chosen = {"delay_steps": 4, "r1_every": 2, "adversarial_weight": 0.1, **settings}
         self.module = AdversarialModule(
             self.network, PatchDiscriminator(4), AdversarialSettings(**chosen), adam, adam,
-            about=lambda: describe(self.network, config, pairs.directory),
+            about=lambda: describe(NODE, config, pairs.directory),
         )  # fmt: skip
         self.start = {name: value.clone() for name, value in self.module.state_dict().items()}
         self.data = PairsDataModule(pairs.directory, batch_size=4, workers=0)
@@ -111,12 +104,12 @@ def test_a_loss_that_is_no_number_ends_the_game(pairs, tmp_path):
 
 def test_a_start_from_a_trained_network_and_from_another(pairs, tmp_path):
     game = Game(pairs, tmp_path, epochs=1).fit()
-    fresh = RefinementCNN(4, 1.0, skip_connections=True, identity_start=True, normalise=False)
+    fresh = build(NODE, "model.network")
     warm_start(fresh, tmp_path / "last.ckpt")
     assert all(torch.equal(value, game.network.state_dict()[name]) for name, value in fresh.state_dict().items())
     with pytest.raises(CheckpointError, match="cannot start") as caught:
         warm_start(RefinementCNN(8), tmp_path / "last.ckpt")
-    assert "'features': 4" in str(caught.value) and "'features': 8" in str(caught.value)
+    assert "RefinementCNN" in str(caught.value) and "RefinementUNet {'features': 4" in str(caught.value)
 
 
 @pytest.fixture(scope="module")
