@@ -52,8 +52,7 @@ def test_nothing_that_is_installed_overwrites_the_headless_opencv():
     """Both builds write the folder cv2; the one with windows needs libGL, and containers have none."""
     import cv2
 
-    library = next(Path(cv2.__file__).parent.glob("cv2*.so"))
-    assert b"libGL.so" not in library.read_bytes()
+    assert re.search(r"^ *GUI: +NONE$", cv2.getBuildInformation(), re.MULTILINE), "make setup puts it right"
     installed = {found.name.lower().replace("_", "-") for found in importlib.metadata.distributions()}
     assert "opencv-python-headless" in installed and "opencv-python" not in installed
 
