@@ -14,9 +14,9 @@ from jewelenh.job import job
 def main(cfg: DictConfig) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
     from jewelenh.config import Hardware, parse
-    from jewelenh.evaluation.settings import check_names, settings_from
+    from jewelenh.evaluation.run import check_names, settings_from
     from jewelenh.refinement.runs import find_checkpoint
-    from jewelenh.scoring import evaluate_all
+    from jewelenh.reporting.evaluation import report
 
     values = plain(cfg)
     settings = settings_from(values)
@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> float:
     check_names(files, values["names"])
     pairs_dir = None if values["pairs_dir"] is None else Path(values["pairs_dir"]).expanduser()
     folder = run_dir() if values["report_dir"] is None else Path(values["report_dir"]).expanduser()
-    findings, _ = evaluate_all(
+    findings, _ = report(
         files,
         folder,
         settings,
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> float:
         hardware=parse(Hardware, values["hardware"], "hardware"),
         trust=values["trust"],
     )
-    return float(findings.first.summary()["psnr_db"]["gain"])
+    return float(findings.first.against_target.summary["psnr_db"]["gain"])
 
 
 if __name__ == "__main__":

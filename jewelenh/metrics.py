@@ -80,10 +80,10 @@ class Metric:
         """Return both ends of an interval of differences."""
         return "-" if math.isnan(low) else f"{self.text(low, sign=True)} to {self.text(high, sign=True)}"
 
-    def of_pixels(self, pixels: Pixels, target: Pixels) -> float | None:
-        """Return the value of two (H, W, 3) uint8 pictures, computed in float64; None where they are too small."""
+    def of_pixels(self, pixels: Pixels, target: Pixels) -> float:
+        """Return the value of two (H, W, 3) uint8 pictures, computed in float64; NaN where they are too small."""
         if self.function is None or min(pixels.shape[:2]) < self.smallest_side_px:
-            return None
+            return math.nan
         return float(self.function(as_batch(pixels).double(), as_batch(target).double())[0])
 
 
@@ -146,7 +146,7 @@ PIXEL_METRICS = tuple(metric for metric in METRICS.values() if metric.function i
 def scores_of(pixels: Pixels, target: Pixels, metrics: Sequence[Metric] = PIXEL_METRICS) -> dict[str, float]:
     """Return by name the metrics that two (H, W, 3) uint8 pictures are large enough for."""
     values = {metric.name: metric.of_pixels(pixels, target) for metric in metrics}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
 def as_batch(pixels: Pixels) -> Tensor:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jewelenh.evaluation.protocol import read_pixels
+from jewelenh.evaluation.photos import read_pixels
 from jewelenh.hardware import DTYPES, native_precision
 from jewelenh.images import from_signed, to_signed, to_unit
 from jewelenh.metrics import psnr_db

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jewelenh.evaluation.originals import find_originals
-from jewelenh.evaluation.protocol import bootstrap_interval
+from jewelenh.evaluation.photos import find_originals
+from jewelenh.evaluation.scores import bootstrap_interval
 from jewelenh.images import Pixels, read_photo, to_unit
 from jewelenh.metrics import psnr_db, ssim
 from jewelenh.pairs.contract import read_pairs

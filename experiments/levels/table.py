@@ -9,7 +9,7 @@ import math
 import sys
 from pathlib import Path
 
-from jewelenh.evaluation.protocol import bootstrap_interval
+from jewelenh.evaluation.scores import bootstrap_interval
 from jewelenh.sweeps.gather import Group, SweepResults, gather
 
 

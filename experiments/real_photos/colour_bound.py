@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jewelenh.evaluation.protocol import read_pixels
+from jewelenh.evaluation.photos import read_pixels
 from jewelenh.images import Pixels
 from jewelenh.metrics import as_batch, psnr_db
 from jewelenh.pairs.contract import read_pairs

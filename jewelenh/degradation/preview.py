@@ -8,18 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from jewelenh.config import Degradation, parse
 from jewelenh.degradation.draws import apply, sample
-from jewelenh.degradation.sheet import Cell, draw_sheet
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ConfigError, ImageError, SourceError
 from jewelenh.files import write_atomically
 from jewelenh.images import Photo, Pixels, encode_png, read_photo
+from jewelenh.reporting.sheet import Picture, on_white, sheet
 from jewelenh.stage import Selection
 
+PHOTO_PX = 300
+"""Longest side of a shown photo; smaller ones are shown pixel by pixel."""
 log = logging.getLogger(__name__)
 
 
@@ -42,19 +45,19 @@ def wanted_preview(values: Mapping[str, Any]) -> Preview | None:
     return None
 
 
-def preview(raw: Selection, sheet: Preview, chosen: Degradation, seed: int, file: Path) -> Path:
+def preview(raw: Selection, wanted: Preview, chosen: Degradation, seed: int, file: Path) -> Path:
     """Write the contact sheet as PNG. Its photos are variant 0 of what the job would make with the same seed.
 
     The level chosen for the job gets a column of its own where it is none of the sheet's. Photos that cannot be read
     are left out, with a warning, and others take their place.
     """
-    levels = dict(sheet.levels)
+    levels = dict(wanted.levels)
     if all(replace(level, variants=chosen.variants) != chosen for level in levels.values()):
         levels[chosen.name if chosen.name not in levels else f"{chosen.name}, as set here"] = chosen
-    rows = [_row(stem, photo, levels.values(), seed) for stem, photo in _spread(raw, sheet.photos)]
+    rows = [_row(stem, photo, levels.values(), seed) for stem, photo in _spread(raw, wanted.photos)]
     note = f"seed {seed}   ·   {len(rows)} of {len(raw.items)} photos   ·   PSNR and SSIM against raw, RGB"
-    picture = draw_sheet("Degradation levels", note, ["raw", *levels], rows)
-    write_atomically(file, encode_png(Photo(picture), compression=6))
+    picture = sheet(["raw", *levels], rows, PHOTO_PX, "Degradation levels", note, enlarge=False)
+    write_atomically(file, encode_png(Photo(np.asarray(picture)), compression=6))
     log.info("preview: %s", file)
     return file
 
@@ -79,23 +82,22 @@ def _spread(raw: Selection, n_photos: int) -> list[tuple[str, Photo]]:
     return [photos[i] for i in sorted(photos)]
 
 
-def _row(stem: str, photo: Photo, levels: Iterable[Degradation], seed: int) -> list[Cell]:
+def _row(stem: str, photo: Photo, levels: Iterable[Degradation], seed: int) -> list[Picture]:
     height, width = photo.size
-    cells = [Cell(photo, stem, [f"{width} x {height} px"])]
+    pictures = [Picture(on_white(photo), [stem, f"{width} x {height} px"])]
     for level in levels:
         draw = sample(steps_of(level), seed, level.name, 0, stem)
         pixels = apply(draw, photo.pixels)
         scores = _scores(photo.pixels, pixels)
-        cells.append(Cell(photo.with_pixels(pixels, photo.alpha), scores, in_words(draw)))
-    return cells
+        pictures.append(Picture(on_white(photo.with_pixels(pixels, photo.alpha)), [scores, *in_words(draw)]))
+    return pictures
 
 
 def _scores(raw: Pixels, degraded: Pixels) -> str:
     from jewelenh.metrics import METRICS  # PyTorch, which the job needs for nothing else
 
     values = {name: METRICS[name].of_pixels(degraded, raw) for name in ("psnr_db", "ssim")}
-    ssim = "" if values["ssim"] is None else f"  ·  SSIM {values['ssim']:.3f}"
-    return f"{values['psnr_db']:.1f} dB{ssim}"
+    return f"{values['psnr_db']:.1f} dB  ·  SSIM {METRICS['ssim'].text(values['ssim'])}"
 
 
 def in_words(draw: Mapping[str, Mapping[str, Any]]) -> list[str]:

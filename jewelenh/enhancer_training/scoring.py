@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
-
-import torchmetrics
-from PIL import Image
+from typing import Any
 
 from jewelenh.enhancement.upscaler import Upscaler
-from jewelenh.enhancer_training.patches import Examinations, centre, planes
-from jewelenh.evaluation.figures import INK, Cell, sheet
+from jewelenh.enhancer_training.patches import Examinations, centre
+from jewelenh.evaluation.scores import PhotoScore, ScoreTable
 from jewelenh.files import write_atomically
-from jewelenh.images import Photo, Pixels, resize, to_unit
-from jewelenh.metrics import psnr_db, ssim
+from jewelenh.images import Photo, Pixels, resize
+from jewelenh.metrics import METRICS, scores_of
+from jewelenh.reporting.pictures import score_line
+from jewelenh.reporting.sheet import Picture, sheet
 
-Scores: TypeAlias = dict[str, dict[str, dict[str, float]]]
-"""clean or degraded -> bicubic or network -> psnr_db and ssim."""
 KINDS = ("clean", "degraded")
-FIGURE_SIDE = 256
+SHOWN_PHOTOS, SIDE_PX = 3, 256
+SCORED = [METRICS[name] for name in ("psnr_db", "ssim")]
 
 
-def score(upscaler: Upscaler, photos: Examinations) -> list[dict[str, object]]:
-    """Score every photo, both ways, as 8-bit pictures."""
-    rows: list[dict[str, object]] = []
+def score(upscaler: Upscaler, photos: Examinations) -> dict[str, ScoreTable]:
+    """Score every photo made small, clean and degraded, as 8-bit pictures against the photo itself."""
+    found: dict[str, list[PhotoScore]] = {kind: [] for kind in KINDS}
     for index, file in enumerate(photos.photos.files):
         high, *lows = photos.pixels(index)
-        row: dict[str, object] = {"photo": file.name}
         for kind, low in zip(KINDS, lows, strict=True):
-            made = {"bicubic": enlarged(low, high), "network": upscaler.upscale(Photo(low)).pixels}
-            row[kind] = {name: _metrics(pixels, high) for name, pixels in made.items()}
-        rows.append(row)
-    return rows
+            values = {name: scores_of(pixels, high, SCORED) for name, pixels in made(upscaler, low, high).items()}
+            found[kind].append(PhotoScore(file.name, str(file), values))
+    return {kind: ScoreTable(tuple(rows), "the photo", "bicubic", "network") for kind, rows in found.items()}
+
+
+def made(upscaler: Upscaler, low: Pixels, high: Pixels) -> dict[str, Pixels]:
+    """Return what bicubic and the network make of a small picture."""
+    return {"bicubic": enlarged(low, high), "network": upscaler.upscale(Photo(low)).pixels}
 
 
 def enlarged(low: Pixels, high: Pixels) -> Pixels:
@@ -41,68 +42,46 @@ def enlarged(low: Pixels, high: Pixels) -> Pixels:
     return resize(low, high.shape[0], high.shape[1], "bicubic")
 
 
-def _metrics(made: Pixels, high: Pixels) -> dict[str, float]:
-    first, second = (to_unit(planes(pixels))[None] for pixels in (made, high))
-    return {"psnr_db": float(psnr_db(first, second)), "ssim": float(ssim(first, second))}
-
-
-def means(rows: Sequence[Mapping[str, object]]) -> Scores:
-    """Average over photos."""
-    result: Scores = {}
-    for kind in KINDS:
-        result[kind] = {}
-        for name in ("bicubic", "network"):
-            values = [row[kind][name] for row in rows]  # type: ignore[index]
-            result[kind][name] = {key: sum(value[key] for value in values) / len(rows) for key in ("psnr_db", "ssim")}
-    return result
-
-
-def table(scores: Scores, n_photos: int) -> str:
-    """Return the scores as lines of text."""
-    lines = [f"{f'{n_photos} held-out photos':24}{'bicubic':>9}{'network':>9}{'gain':>8}"]
-    for kind in KINDS:
-        for key, label, digits in (("psnr_db", "PSNR in dB", 2), ("ssim", "SSIM", 4)):
-            before, after = (scores[kind][name][key] for name in ("bicubic", "network"))
-            lines.append(f"{f'{kind}, {label}':24}{before:9.{digits}f}{after:9.{digits}f}{after - before:+8.{digits}f}")
-    return "\n".join(lines)
-
-
-def write_report(folder: Path, upscaler: Upscaler, photos: Examinations, level: str) -> Scores:
-    """Score, and leave `metrics.json` and `comparison.png` in `folder`; return the means."""
-    rows = score(upscaler, photos)
-    scores = means(rows)
+def write_report(folder: Path, upscaler: Upscaler, photos: Examinations, level: str) -> dict[str, ScoreTable]:
+    """Score, and leave `metrics.json` and `comparison.png` in `folder`; return the scores."""
+    tables = score(upscaler, photos)
     protocol = {
-        "metrics": f"torchmetrics {torchmetrics.__version__}, RGB, 8 bits as [0, 1], data range 1, no border cut",
+        "backend": "jewelenh, in float64, held against scikit-image and torchmetrics by its tests",
+        "metrics": {metric.name: metric.definition for metric in SCORED},
         "clean": f"made 1/{upscaler.scale} of the size by area",
         "degraded": f"the same, then level {level} without its colour step",
         "bicubic": "OpenCV, a = -0.75",
         "square_px": photos.side,
         "precision": upscaler.precision,
     }
-    content = {"protocol": protocol, "means": scores, "photos": rows}
+    rows = zip(*(table.photos for table in tables.values()), strict=True)
+    content = {
+        "protocol": protocol,
+        "means": {kind: means(table) for kind, table in tables.items()},
+        "photos": [{"photo": row[0].stem, **{k: s.values for k, s in zip(KINDS, row, strict=True)}} for row in rows],
+    }
     write_atomically(folder / "metrics.json", (json.dumps(content, indent=1) + "\n").encode())
-    _picture(upscaler, photos, rows).save(folder / "comparison.png", optimize=True)
-    return scores
+    _comparison(upscaler, photos, tables).save(folder / "comparison.png", optimize=True)
+    return tables
 
 
-def _picture(
-    upscaler: Upscaler, photos: Examinations, rows: Sequence[Mapping[str, object]], n_photos: int = 3
-) -> Image.Image:
-    """Show a few photos, evenly spread over the list, each clean and degraded."""
+def means(table: ScoreTable) -> dict[str, dict[str, float]]:
+    """Return the means by picture, then by metric."""
+    return {image: {name: row[image] for name, row in table.summary.items()} for image in table.images}
+
+
+def _comparison(upscaler: Upscaler, photos: Examinations, tables: Mapping[str, ScoreTable]) -> Any:
+    """Show a few photos, evenly spread over the list, each clean and degraded, cut to the same square."""
     n = len(photos)
-    picks = sorted({round(i * (n - 1) / max(1, n_photos - 1)) for i in range(min(n, n_photos))})
-    lines = [_row(upscaler, photos, rows[pick], pick, kind) for pick in picks for kind in KINDS]
-    return sheet(["bicubic", "network", "photo"], lines, FIGURE_SIDE)
-
-
-def _row(upscaler: Upscaler, photos: Examinations, scores: Mapping[str, object], index: int, kind: str) -> list[Cell]:
-    """Return bicubic, network and photo, cut to the figure's side, with their scores over the whole square."""
-    high, *lows = photos.pixels(index)
-    low = lows[KINDS.index(kind)]
-    made = {"bicubic": enlarged(low, high), "network": upscaler.upscale(Photo(low)).pixels}
-    cells = []
-    for name, pixels in made.items():
-        values = scores[kind][name]  # type: ignore[index]
-        line = f"{values['psnr_db']:.2f} dB   SSIM {values['ssim']:.4f}"
-        cells.append(Cell(centre(pixels, FIGURE_SIDE, 1), (kind, line), INK))
-    return [*cells, Cell(centre(high, FIGURE_SIDE, 1), (photos.photos.files[index].name,))]
+    picks = sorted({round(i * (n - 1) / max(1, SHOWN_PHOTOS - 1)) for i in range(min(n, SHOWN_PHOTOS))})
+    rows = []
+    for pick in picks:
+        high, *lows = photos.pixels(pick)
+        for (kind, table), low in zip(tables.items(), lows, strict=True):
+            values = table.photos[pick].values
+            pictures = [
+                Picture(centre(pixels, SIDE_PX, 1), (f"{kind}   {score_line(values[name])}",))
+                for name, pixels in made(upscaler, low, high).items()
+            ]
+            rows.append([*pictures, Picture(centre(high, SIDE_PX, 1), (photos.photos.files[pick].name,))])
+    return sheet(["bicubic", "network", "photo"], rows, SIDE_PX)

@@ -1,114 +1,189 @@
-"""LPIPS (Zhang et al., CVPR 2018), version 0.1 on AlexNet: how far apart two pictures look to a network.
+"""LPIPS, FID and KID: torchmetrics' own, where their weights are on this machine; nothing is downloaded here.
 
-The five linear layers travel with torchmetrics; AlexNet's ImageNet weights (233 MB) do not, and are never downloaded
-here: they are taken from torch's download cache or from a file you name, and without them LPIPS is left out.
+LPIPS wants AlexNet's ImageNet weights (233 MB), FID and KID want Inception's: from torch's download cache, or a file
+you name. FID and KID compare sets, not pairs, and a covariance of 2,048 features needs thousands of pictures: on few
+photos the value says more about their number than about them, so both need more than `MIN_PHOTOS`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import pickle
+import importlib.util
+import tempfile
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchmetrics
 from torch import Tensor, nn
 
 from jewelenh.errors import WeightsError
+from jewelenh.images import Pixels
+from jewelenh.metrics import METRICS, Metric
 
-FILE_NAME = "alexnet-owt-7be5be79.pth"
+ALEXNET = "alexnet-owt-7be5be79.pth"
 """torchvision's ImageNet weights; the name ends with the first 8 digits of the file's SHA-256."""
-HOW_TO_GET = (
+ALEXNET_FIX = (
     "python -c \"import torchvision; torchvision.models.alexnet(weights='IMAGENET1K_V1')\" puts AlexNet's weights"
     " into torch's cache; or lpips_weights=<file>"
 )
-TAPS = (1, 4, 7, 9, 11)
-"""The ReLUs of torchvision's `alexnet().features` that LPIPS compares."""
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}"
+MIN_PHOTOS = 1000
+KID_SUBSET = 1000
 
 
-def cached_file(name: str = FILE_NAME) -> Path | None:
+def cached_file(name: str) -> Path | None:
     """Return a file of torch's download cache, if it is there."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
     return file if file.is_file() else None
 
 
-class Lpips(nn.Module):
-    """The distance itself: float (B, 3, H, W) pictures in [0, 1] to (B,) values, 0 for equal ones."""
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, weights: Path) -> None:
-        """Read AlexNet's weights from `weights`; raise WeightsError for a file that holds something else."""
-        super().__init__()
-        from torchvision.models import alexnet
-
-        self.features = alexnet(weights=None).features.eval()
-        self.sha256 = _load(self.features, weights)
-        self.heads = _linear_heads()
-        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
-        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
-        self.requires_grad_(False)
-
-    def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """Return the distance of each picture to its target."""
-        total = torch.zeros(len(image), device=image.device)
-        for head, first, second in zip(self.heads, self._stages(image), self._stages(target), strict=True):
-            squared = (_unit(first) - _unit(second)) ** 2  # (B, C, h, w)
-            total = total + (squared * head).sum(dim=1).mean(dim=(1, 2))
-        return total
-
-    def _stages(self, picture: Tensor) -> list[Tensor]:
-        x = (picture.float() * 2 - 1 - self.shift) / self.scale
-        stages = []
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            if index in TAPS:
-                stages.append(x.clone())  # the ReLUs after the next convolution work in place
-        return stages
-
-
-def find_lpips(weights: Path | None = None) -> tuple[Lpips | None, str]:
+def find_lpips(weights: Path | None = None) -> tuple[Metric | None, str]:
     """Return LPIPS and how it is made, or None and why it is left out.
 
     Raises:
         WeightsError: `weights` is given and is no AlexNet.
     """
-    file = weights.expanduser() if weights else cached_file()
+    file = weights.expanduser() if weights else cached_file(ALEXNET)
     if file is None:
-        return None, f"LPIPS is left out: AlexNet's weights are not on this machine. To have it: {HOW_TO_GET}"
-    lpips = Lpips(file)
-    made = f"LPIPS 0.1 on AlexNet ({file.name}, sha256 {lpips.sha256[:16]}), linear layers of torchmetrics"
-    return lpips, f"{made} {torchmetrics.__version__}, pictures at full size"
+        return None, f"LPIPS is left out: AlexNet's weights are not on this machine. To have it: {ALEXNET_FIX}"
+    network, sha256 = lpips_network(file)
+
+    def distance(image: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network.net(image.float(), target.float(), normalize=True).flatten().double()  # type: ignore[no-any-return]
+
+    made = f"LPIPS 0.1 on AlexNet ({file.name}, sha256 {sha256[:16]}), torchmetrics {torchmetrics.__version__}"
+    return replace(METRICS["lpips"], function=distance), f"{made}, pictures at full size"
 
 
-def _load(features: nn.Module, file: Path) -> str:
-    """Read AlexNet's convolutions; return the file's hash."""
-    if not file.is_file():
-        raise WeightsError("There is no such file of AlexNet weights.", where=file, fix=HOW_TO_GET)
+def lpips_network(file: Path) -> tuple[Any, str]:
+    """Return torchmetrics' LPIPS with AlexNet's weights from `file`, and the file's hash."""
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    _read_tensors(file, "AlexNet", ALEXNET, ALEXNET_FIX)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    if file.name == FILE_NAME and not sha256.startswith("7be5be79"):
-        raise WeightsError(
-            "The file is not what its name says.", where=file, expected="sha256 7be5be79...", found=sha256[:16]
-        )
+    if file.name == ALEXNET and not sha256.startswith("7be5be79"):
+        raise WeightsError("The file is not what its name says.", where=file, expected="7be5be79...", found=sha256[:16])
+    hub_dir = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as folder:  # torchvision reads weights from torch's cache, and only from there
+        (Path(folder) / "checkpoints").mkdir()
+        (Path(folder) / "checkpoints" / ALEXNET).symlink_to(file.absolute())
+        try:
+            torch.hub.set_dir(folder)
+            return LearnedPerceptualImagePatchSimilarity("alex", normalize=True), sha256
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise _not_weights(file, "AlexNet", ALEXNET, ALEXNET_FIX, error) from error
+        finally:
+            torch.hub.set_dir(hub_dir)
+
+
+class SetDistances:
+    """Observes every picture, and says how far the whole of `input` and of each checkpoint is from the targets."""
+
+    def __init__(self, inception: nn.Module) -> None:
+        self.inception = inception.eval()
+        self.features: dict[str, list[Tensor]] = {}
+
+    @torch.inference_mode()
+    def see(self, name: str, stem: str, image: Pixels, target: Pixels) -> None:
+        """Take a picture of the set `name`; the targets are collected with the inputs."""
+        for called, pixels in ((name, image), ("target", target)):
+            if called != "target" or name == "input":
+                batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+                found = self.inception(batch)
+                features = found[0] if isinstance(found, tuple) else found
+                self.features.setdefault(called, []).append(features.reshape(1, -1).float())
+
+    def distances(self) -> dict[str, dict[str, float]]:
+        """Return FID and KID by metric, then by set."""
+        target = torch.cat(self.features["target"])
+        found = {name: torch.cat(parts) for name, parts in self.features.items() if name != "target"}
+        return {
+            "fid": {name: fid(features, target) for name, features in found.items()},
+            "kid": {name: kid(features, target) for name, features in found.items()},
+        }
+
+
+class _Identity(nn.Module):
+    """Hands on features that are there already, so that FID and KID share them."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def fid(features: Tensor, target: Tensor) -> float:
+    """Return torchmetrics' FID of two sets of (N, F) features."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    return float(_updated(FrechetInceptionDistance(_Identity(target.shape[1])), features.double(), target.double()))
+
+
+def kid(features: Tensor, target: Tensor) -> float:
+    """Return torchmetrics' KID of two sets of (N, F) features, the mean over 100 subsets of a fixed draw."""
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    size = min(KID_SUBSET, len(features), len(target))
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features
+        torch.manual_seed(0)
+        metric = KernelInceptionDistance(_Identity(target.shape[1]), subset_size=size)
+        return float(_updated(metric, features.double(), target.double())[0])
+
+
+def _updated(metric: Any, features: Tensor, target: Tensor) -> Any:
+    metric.update(target, real=True)
+    metric.update(features, real=False)
+    return metric.compute()
+
+
+def find_set_distances(n_photos: int, weights: Path | None = None) -> tuple[SetDistances | None, str]:
+    """Return what measures FID and KID and how, or None and why they are left out.
+
+    Raises:
+        WeightsError: `weights` is given and cannot be used.
+    """
+    if n_photos <= MIN_PHOTOS:
+        few = f"{n_photos} photos; on {MIN_PHOTOS} or fewer they measure their number more than them"
+        return None, f"FID and KID are left out: {few}"
+    if importlib.util.find_spec("torch_fidelity") is None:
+        return None, "FID and KID are left out: torch-fidelity is not installed: pip install 'jewelenh[fid]'"
+    file = weights.expanduser() if weights else cached_file(INCEPTION)
+    if file is None:
+        missing = "no Inception weights are on this machine"
+        return None, f"FID and KID are left out: {missing}: inception_weights=<{INCEPTION_URL}>"
+    made = f"torchmetrics {torchmetrics.__version__} on 2,048 features of torch-fidelity's Inception ({file.name})"
+    return SetDistances(inception(file)), made
+
+
+def inception(file: Path) -> nn.Module:
+    """Return the network of FID's reference implementation: uint8 (B, 3, H, W) to (B, 2048)."""
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    _read_tensors(file, "Inception", INCEPTION, INCEPTION_URL)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        prefix = "features."
-        features.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, ValueError, AttributeError) as error:
-        found = " ".join(str(error).split())[:200]
-        raise WeightsError(
-            "The file holds no weights of AlexNet.", where=file, expected="a state dict", found=found
-        ) from error
-    return sha256
+        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(file))
+    except Exception as error:  # RuntimeError, KeyError, ...: all mean the file
+        raise _not_weights(file, "Inception", INCEPTION, INCEPTION_URL, error) from error
 
 
-def _linear_heads() -> nn.ParameterList:
-    """Return the published weights of the five layers' channels, each (C, 1, 1)."""
-    file = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    return nn.ParameterList(state[f"lin{n}.model.1.weight"].view(-1, 1, 1) for n in range(len(TAPS)))
+def _read_tensors(file: Path, network: str, expected: str, fix: str) -> None:
+    """Refuse a file that is no dictionary of tensors: the libraries behind these metrics unpickle freely."""
+    if not file.is_file():
+        raise WeightsError(f"There is no such file of {network} weights.", where=file, fix=fix)
+    try:
+        torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # UnpicklingError, EOFError, RuntimeError, ...: all mean the file
+        raise _not_weights(file, network, expected, fix, error) from error
 
 
-def _unit(features: Tensor) -> Tensor:
-    return features / (features.pow(2).sum(dim=1, keepdim=True).sqrt() + 1e-10)
+def _not_weights(file: Path, network: str, expected: str, fix: str, error: Exception) -> WeightsError:
+    found = " ".join(str(error).split())[:200]
+    return WeightsError(f"The file holds no weights of {network}.", where=file, expected=expected, found=found, fix=fix)

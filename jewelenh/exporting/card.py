@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import ConfigError, JewelenhError
-from jewelenh.evaluation.words import TITLES, interval, number, printable
 from jewelenh.exporting.onnx import OPSET, Agreement
+from jewelenh.metrics import METRICS
 from jewelenh.pairs.contract import SPLITS, read_pairs
 from jewelenh.refinement.checkpoint import Checkpoint
+from jewelenh.reporting.render import printable
 
 FILE_NAME = "MODEL_CARD.md"
 SOURCES = {
@@ -129,11 +130,11 @@ def _metrics(checkpoint: Checkpoint, metrics: Mapping[str, Any] | None) -> str:
         return f"Not measured yet: `python -m jewelenh.evaluate checkpoint={checkpoint.file.name}`"
     rows = [
         [
-            TITLES.get(name, name),
-            number(name, row["input"]),
-            number(name, row["refined"]),
-            number(name, row["gain"], sign=True),
-            interval(name, row["gain_low"], row["gain_high"]),
+            METRICS[name].heading,
+            METRICS[name].text(row["input"]),
+            METRICS[name].text(row["refined"]),
+            METRICS[name].text(row["gain"], sign=True),
+            METRICS[name].interval(row["gain_low"], row["gain_high"]),
             f"{row['share_improved']:.0%}",
         ]
         for name, row in metrics["summary"].items()

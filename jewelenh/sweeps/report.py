@@ -49,7 +49,7 @@ def write_report(sweep_dir: Path, n_photos: int = 3) -> dict[str, Path]:
 def page(sweep: SweepResults, strips: Sequence[Strip]) -> str:
     """Return report.html."""
     title = f"{sweep.sweep_dir.parent.name} {sweep.sweep_dir.name}"
-    style = _style("evaluation", "report.css") + _style("sweeps", "sweep.css")
+    style = files("jewelenh.reporting").joinpath("templates", "report.css").read_text(encoding="utf-8")
     head = [
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',

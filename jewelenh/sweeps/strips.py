@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from jewelenh.errors import JewelenhError
-from jewelenh.evaluation.protocol import read_pixels
-from jewelenh.evaluation.strips import data_uri
+from jewelenh.evaluation.photos import read_pixels
 from jewelenh.images import Pixels, resize
 from jewelenh.manifest import sha256_of
 from jewelenh.pairs.contract import Pair, PairsManifest, read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.refinement.runs import BEST, CHECKPOINTS
+from jewelenh.reporting.pictures import data_uri
 from jewelenh.restorer import Restorer
 from jewelenh.sweeps.gather import Result, SweepResults
 

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 
-from jewelenh.evaluation.protocol import bootstrap_interval
+from jewelenh.evaluation.scores import bootstrap_interval
 from jewelenh.sweeps.gather import Group, Result, SweepResults
 
 GROUP_COLUMNS = (

@@ -18,13 +18,16 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from jewelenh.evaluation.figures import BAD, GOOD, Cell, sheet
-from jewelenh.evaluation.originals import find_originals, read_original
-from jewelenh.evaluation.protocol import Evaluation, read_pixels
+from jewelenh.evaluation.photos import find_originals, read_original, read_pixels
+from jewelenh.evaluation.scores import ScoreTable
 from jewelenh.images import Pixels, from_signed, to_signed
-from jewelenh.metrics import as_batch, psnr_db
+from jewelenh.metrics import METRICS
 from jewelenh.pairs.contract import Pair, PairsManifest
+from jewelenh.reporting.render import markdown
+from jewelenh.reporting.scores import score_columns, score_values
+from jewelenh.reporting.sheet import Picture, sheet
 
+PSNR = METRICS["psnr_db"]
 COLUMNS = ("raw", "degraded", "input", "refined", "target")
 
 
@@ -39,7 +42,7 @@ class ValidationPanel(pl.Callback):
 
     def __init__(self, n_photos: int = 4, every_n_epochs: int = 5, side: int = 256) -> None:
         self.n_photos, self.every_n_epochs, self.side = n_photos, every_n_epochs, side
-        self._rows: list[list[Cell]] | None = None
+        self._rows: list[list[Picture]] | None = None
         self._pairs: list[tuple[Pixels, Pixels]] = []
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -60,16 +63,19 @@ class ValidationPanel(pl.Callback):
         if rows:
             log_picture(trainer.loggers, "val/panel", sheet(COLUMNS, rows, self.side), trainer.global_step)
 
-    def _open(self, pairs: PairsManifest) -> list[list[Cell]]:
+    def _open(self, pairs: PairsManifest) -> list[list[Picture]]:
         """Read the photos once, and lay out what does not change."""
         chosen = _spread(pairs.split("val"), self.n_photos)
         originals = find_originals(pairs, chosen)
         rows = []
         for pair, input, target in read_pixels(pairs, chosen):
             found = originals[pair.stem]
-            shown = Cell(input, (f"{_psnr(input, target):.2f} dB",))
-            raw, degraded = Cell(read_original(found.raw), (pair.stem[-34:],)), Cell(read_original(found.degraded))
-            rows.append([raw, degraded, shown, Cell(target)])
+            shown = Picture(input, (PSNR.text(PSNR.of_pixels(input, target), unit=True),))
+            raw, degraded = (
+                Picture(read_original(found.raw), (pair.stem,)),
+                Picture(read_original(found.degraded)),
+            )
+            rows.append([raw, degraded, shown, Picture(target)])
             self._pairs.append((input, target))
         return rows
 
@@ -109,20 +115,16 @@ class Resources(pl.Callback):
             logger.log_metrics({**values, "epoch": pl_module.current_epoch}, step=pl_module.trainer.global_step)
 
 
-def log_test(loggers: Iterable[Logger], evaluation: Evaluation, pictures: dict[str, Image.Image], step: int) -> None:
+def log_test(loggers: Iterable[Logger], scores: ScoreTable, pictures: dict[str, Image.Image], step: int) -> None:
     """Put every test photo's scores, and pictures, on the dashboards."""
-    names = list(evaluation.photos[0].input)
-    columns = ["stem", *(f"{name}_{role}" for name in names for role in ("input", "refined", "gain"))]
-    rows: list[list[Any]] = [
-        [score.stem, *(v for name in names for v in (score.input[name], score.refined[name], score.gain(name)))]
-        for score in evaluation.ranked()
-    ]
+    columns = ["stem", *score_columns(scores)]
+    rows = [[score.stem, *score_values(scores, score)] for score in scores.ranked()]
     for logger in _dashboards(loggers):
         if isinstance(logger, WandbLogger):
             logger.log_table("test/photos", columns=columns, data=rows, step=step)
         else:
-            logger.experiment.add_text("test/photos", _markdown(columns, rows), step)
-            gains = np.array([score.gain("psnr_db") for score in evaluation.photos])
+            logger.experiment.add_text("test/photos", markdown(columns, rows), step)
+            gains = np.array([scores.gain(score) for score in scores.photos])
             logger.experiment.add_histogram("test/gain_db", gains, step)
     for name, picture in pictures.items():
         log_picture(loggers, name, picture, step)
@@ -146,20 +148,11 @@ def _spread(pairs: Sequence[Pair], n: int) -> list[Pair]:
     return [pairs[pick] for pick in picks]
 
 
-def _refined(network: Callable[[Tensor], Tensor], input: Pixels, target: Pixels) -> Cell:
+def _refined(network: Callable[[Tensor], Tensor], input: Pixels, target: Pixels) -> Picture:
     device = next(network.parameters()).device  # type: ignore[attr-defined]
     pixels = torch.from_numpy(np.ascontiguousarray(input.transpose(2, 0, 1)))[None].to(device)
     with torch.inference_mode():
         refined = from_signed(network(to_signed(pixels)).float(), torch.uint8)[0].permute(1, 2, 0).cpu().numpy()
-    gain = _psnr(refined, target) - _psnr(input, target)
-    return Cell(refined, (f"{_psnr(refined, target):.2f} dB", f"{gain:+.2f} dB"), GOOD if gain > 0 else BAD)
-
-
-def _psnr(image: Pixels, target: Pixels) -> float:
-    return float(psnr_db(as_batch(image), as_batch(target))[0])
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    shown = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
-    lines = [columns, ["---"] * len(columns), *shown]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    before, after = (PSNR.of_pixels(pixels, target) for pixels in (input, refined))
+    shown = (PSNR.text(after, unit=True), PSNR.text(after - before, sign=True, unit=True))
+    return Picture(refined, shown, "better" if after > before else "worse")

@@ -18,7 +18,7 @@ from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, targets
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.refinement.runs import LAST, find_checkpoint
-from jewelenh.scoring import evaluate
+from jewelenh.reporting.evaluation import report
 from jewelenh.training.adversarial import AdversarialModule, warm_start
 from jewelenh.training.dashboards import log_test
 from jewelenh.training.recipe import Recipe
@@ -68,14 +68,14 @@ def _conclude(
     hardware: Hardware, trust: tuple[str, ...], trainer: pl.Trainer, checkpoint: Path, folder: Path
 ) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
-    evaluation, files = evaluate(checkpoint, folder, split="test", hardware=hardware, trust=trust)
+    findings, files = report([checkpoint], folder, hardware=hardware, trust=trust)
+    scores = findings.first.against_target
     with Image.open(files["comparison.png"]) as picture:
-        log_test(trainer.loggers, evaluation, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
-    summary = evaluation.summary()
+        log_test(trainer.loggers, scores, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
     print(  # noqa: T201
         f"\nNext:\n  python -m jewelenh.predict input=<photo or folder> output=restored checkpoint={checkpoint}"
         f"\n  python -m jewelenh.evaluate checkpoint={checkpoint} split=val"
         "\n  python -m jewelenh.train -m +experiment=mild,moderate,severe"
     )
-    numbers = {f"{name}_{column}": value for name, row in summary.items() for column, value in row.items()}
-    return {**numbers, "score": summary["psnr_db"]["gain"]}
+    numbers = {f"{name}_{column}": value for name, row in scores.summary.items() for column, value in row.items()}
+    return {**numbers, "score": scores.summary["psnr_db"]["gain"]}

@@ -18,11 +18,13 @@ from jewelenh.config import Enhancer, Source, parse
 from jewelenh.enhancer_training.data import PatchDataModule
 from jewelenh.enhancer_training.module import AdversarialSuperResolution, SuperResolutionModule
 from jewelenh.enhancer_training.patches import Examinations
-from jewelenh.enhancer_training.scoring import table, write_report
+from jewelenh.enhancer_training.scoring import means, write_report
 from jewelenh.enhancer_training.settings import PatchData, StartNetwork
 from jewelenh.enhancer_training.start import export, start_network
 from jewelenh.errors import CheckpointError
 from jewelenh.refinement.runs import LAST
+from jewelenh.reporting.render import print_table
+from jewelenh.reporting.scores import summary_table
 from jewelenh.training.recipe import Recipe
 from jewelenh.training.settling import leave_clipping_to_the_game
 
@@ -88,15 +90,16 @@ def _conclude(
     export(network, file)
     photos = tests or data.val
     upscaler = Upscaler.load(Enhancer(name="trained", weights=file), chain.hardware, chain.paths.cache_dir)
-    scores = write_report(folder, upscaler, photos, chain.degradation.name)
+    tables = write_report(folder, upscaler, photos, chain.degradation.name)
+    print_table(summary_table(tables, "small photos"), f"{len(photos)} held-out photos")
     print(  # noqa: T201
-        f"\n{table(scores, len(photos))}\n\n{folder / 'comparison.png'}\n{folder / 'metrics.json'}\n{file}"
+        f"\n{folder / 'comparison.png'}\n{folder / 'metrics.json'}\n{file}"
         f"\n\nNext:\n  python -m jewelenh.train +experiment=mild enhancer.weights={file}"
     )
     numbers = {
         f"{kind}_{name}_{key}": value
-        for kind, both in scores.items()
-        for name, values in both.items()
+        for kind, table in tables.items()
+        for name, values in means(table).items()
         for key, value in values.items()
     }
     return {**numbers, "score": numbers["clean_network_psnr_db"] - numbers["clean_bicubic_psnr_db"]}

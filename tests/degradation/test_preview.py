@@ -10,7 +10,6 @@ from PIL import Image
 
 from jewelenh.degradation.preview import Preview, in_words, preview, wanted_preview
 from jewelenh.degradation.run import degrade
-from jewelenh.degradation.sheet import _fitted, _font
 from jewelenh.errors import ConfigError, SourceError
 from jewelenh.images import read_photo
 
@@ -90,14 +89,6 @@ def test_draws_in_words():
     ]
     assert in_words({}) == ["nothing drawn"]
     assert in_words({"noise": {"salt_pepper_amount": 0.0, "seed": 1}}) == ["nothing drawn"]
-
-
-def test_long_and_strange_names_fit_in_one_line():
-    font = _font(15, bold=True)
-    fitted = _fitted("necklaces/" + "long " * 40 + "\n\x07end.jpg", font, 200)
-    assert fitted.startswith("…")
-    assert fitted.endswith("end.jpg")
-    assert font.getlength(fitted) <= 200
 
 
 def test_what_is_asked_for_is_checked():

@@ -1,4 +1,4 @@
-"""The evaluate job as a user types it: numbers that are known by hand, comparisons, second opinions, bad input."""
+"""The evaluate job as a user types it: numbers that are known by hand, comparisons, bad input."""
 
 import csv
 import json
@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from drawn_scores import checkpoint_of, drawn
-from skimage.metrics import structural_similarity
+from drawn_scores import checkpoint_of, drawn, drawn_alexnet
 
-from jewelenh.evaluation.protocol import read_pixels
+from jewelenh.evaluation.photos import read_pixels
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_a_network_that_changes_nothing_gains_nothing(run_job, runs, tmp_path):
     report = report_of(tmp_path / "out")
     assert all(row["gain"] == 0 and row["share_improved"] == 0 for row in report["summary"].values())
     assert report["left_out"][0].startswith("LPIPS") and report["left_out"][1].startswith("FID")
-    assert "LPIPS is left out" in outcome.out and "FID is left out" in outcome.out
+    assert "LPIPS is left out" in outcome.out and "FID and KID are left out" in outcome.out
     assert outcome.out.count("LPIPS is left out") == 1
     assert set(report["protocol"]["metrics"]) >= {"psnr_db", "ssim", "ciede2000"}
 
@@ -87,7 +86,7 @@ def test_numbers_of_a_known_change_in_every_file(run_job, runs, drawn_pairs_of_3
 def test_the_page_needs_nothing_but_itself(run_job, runs, tmp_path):
     both = f"checkpoint=[{runs['same']},{runs['lot']}]"
     for name, checkpoint in (("one", f"checkpoint={runs['lot']}"), ("two", both)):
-        assert run_job("evaluate", checkpoint, f"report_dir={name}", "against=skimage").code == 0
+        assert run_job("evaluate", checkpoint, f"report_dir={name}").code == 0
         text = (tmp_path / name / "report.html").read_text()
         page = Page(text)
         assert page.open == [] and page.without_alt == 0
@@ -99,21 +98,6 @@ def test_the_page_needs_nothing_but_itself(run_job, runs, tmp_path):
         assert "default-src 'none'" in text
         assert text.count('data-role="target"') == 3
     assert 'data-role="same"' in text and 'data-role="lot"' in text
-
-
-def test_skimage_agrees(run_job, runs, drawn_pairs_of_32, tmp_path):
-    outcome = run_job("evaluate", f"checkpoint={runs['lot']}", "against=skimage", "report_dir=out")
-    assert outcome.code == 0, outcome.err
-    assert "Recomputed by scikit-image" in outcome.out and "data_range=255" in outcome.out
-    rows = {(row["picture"], row["metric"]): row for row in report_of(tmp_path / "out")["crosscheck"]["rows"]}
-    assert rows["refined", "psnr_db"]["largest_difference"] < 1e-5
-    assert rows["refined", "ssim"]["largest_difference"] < 1e-7
-    inside = []
-    for _, input, target in read_pixels(drawn_pairs_of_32, drawn_pairs_of_32.split("test")):
-        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
-        inside.append(structural_similarity(input, target, channel_axis=2, **options))
-    assert rows["input", "ssim_inside"]["skimage"] == pytest.approx(np.mean(inside))
-    assert rows["input", "ssim_inside"]["largest_difference"] > 1e-4, "its own border is another definition"
 
 
 def test_several_checkpoints_meet_on_the_same_photos(run_job, runs, tmp_path):
@@ -175,11 +159,7 @@ def test_photos_of_the_training_are_no_test(run_job, runs, drawn_pairs_of_32, tm
 
 
 def test_lpips_joins_where_its_weights_are(run_job, tmp_path):
-    from torchvision.models import alexnet
-
-    torch.manual_seed(0)
-    state = {f"features.{name}": value for name, value in alexnet(weights=None).features.state_dict().items()}
-    torch.save(state, tmp_path / "alexnet.pth")
+    drawn_alexnet(tmp_path / "alexnet.pth")
     pairs = drawn(tmp_path / "large", size=64, n_photos=12)
     run = checkpoint_of(tmp_path / "run.ckpt", pairs.directory, 0.2)
     outcome = run_job("evaluate", f"checkpoint={run}", "lpips_weights=alexnet.pth", "report_dir=out")
@@ -221,10 +201,6 @@ def not_writable(folder, good):
     return [f"checkpoint={good}", "report_dir=taken"], 2, ["cannot be written", "report_dir="]
 
 
-def unknown_judge(folder, good):
-    return [f"checkpoint={good}", "against=matlab"], 2, ["against", "skimage"]
-
-
 def the_same_twice(folder, good):
     return [f"checkpoint=[{good},{good}]"], 2, ["named twice"]
 
@@ -242,7 +218,7 @@ def no_pairs(folder, good):
 
 
 CASES = [
-    no_checkpoint, truncated, another_version, empty_split, not_writable, unknown_judge, the_same_twice, too_few_names,
+    no_checkpoint, truncated, another_version, empty_split, not_writable, the_same_twice, too_few_names,
     no_checkpoint_at_all, no_pairs,
 ]  # fmt: skip
 

@@ -32,6 +32,16 @@ def drawn(data_dir: Path, size: int = 32, level: str = "mild", n_photos: int = 2
     return upstream.write(data_dir, small_pairs(size=size), level=level)
 
 
+def drawn_alexnet(file: Path) -> Path:
+    """Write an AlexNet of random features, the way torchvision publishes its own; its classifier takes no space."""
+    from torchvision.models import alexnet
+
+    torch.manual_seed(4)
+    state = alexnet(weights=None).state_dict()
+    torch.save({n: v if n.startswith("features.") else v.new_zeros(1).expand(v.shape) for n, v in state.items()}, file)
+    return file
+
+
 def checkpoint_of(file: Path, pairs_dir: Path, shift: float, **settings: object) -> Path:
     """Write a checkpoint of `Brighter` the way `jewelenh.train` does."""
     network = Brighter(shift)

@@ -1,0 +1,110 @@
+"""The photos behind a score: a pair's pixels, the raw and degraded photo it came from, and who was trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jewelenh.errors import JewelenhError
+from jewelenh.images import Pixels, grey_levels, read_photo, to_uint8
+from jewelenh.manifest import Manifest, read_manifest
+from jewelenh.pairs.contract import Pair, PairsManifest, SplitName, read_pairs
+from jewelenh.pairs.npy import read_header, view
+
+
+def in_photos(n: int) -> str:
+    """Return `1 photo`, `2 photos`."""
+    return f"{n} photo{'' if n == 1 else 's'}"
+
+
+def read_pixels(pairs: PairsManifest, chosen: Sequence[Pair]) -> Iterator[tuple[Pair, Pixels, Pixels]]:
+    """Yield each pair with its input and target as (H, W, 3) uint8 RGB."""
+    for pair in chosen:
+        yield pair, _pixels(pairs, pair.input.path), _pixels(pairs, pair.target.path)
+
+
+def _pixels(pairs: PairsManifest, path: str) -> Pixels:
+    file, layout = pairs.directory / path, pairs.format
+    values = np.asarray(view(file, read_header(file)))
+    pixels = grey_levels(values, layout.range)
+    if layout.layout == "chw":
+        pixels = pixels.transpose(1, 2, 0)
+    return np.ascontiguousarray(pixels if layout.colours == "rgb" else pixels[..., ::-1])
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The files behind a pair; None where a stage has been removed since."""
+
+    raw: Path | None
+    degraded: Path | None
+
+
+def find_originals(pairs: PairsManifest, chosen: Sequence[Pair]) -> dict[str, Originals]:
+    """Return the originals of the chosen pairs by stem, looked up by content in the stages beside the pairs."""
+    data_dir = pairs.directory.parent.parent
+    enhanced = {
+        file.sha256: item.key
+        for manifest in _manifests(data_dir / "enhanced")
+        for item in manifest.items.values()
+        for file in item.files.values()
+    }
+    degraded = _by_content(data_dir / "degraded")
+    raw = _by_content(data_dir / "raw")
+    found = {}
+    for pair in chosen:
+        source = pair.record.get("source", {})
+        behind = enhanced.get(source.get("input", ""), "")
+        found[pair.stem] = Originals(raw.get(source.get("raw", "")), degraded.get(behind))
+    return found
+
+
+def _by_content(folder: Path) -> dict[str, Path]:
+    return {
+        file.sha256: path
+        for manifest in _manifests(folder)
+        for item in manifest.items.values()
+        for file in item.files.values()
+        if (path := manifest.directory / file.path).is_file()
+    }
+
+
+def _manifests(folder: Path) -> Iterator[Manifest]:
+    for path in sorted(folder.glob("*/manifest.json")):
+        try:
+            manifest = read_manifest(path.parent)
+        except JewelenhError:
+            continue  # a stage that cannot be read is the chain's to report; here it only has no picture to show
+        if manifest is not None:
+            yield manifest
+
+
+def read_original(path: Path | None) -> Pixels | None:
+    """Return a photo as (H, W, 3) uint8, or None where there is none."""
+    return None if path is None else to_uint8(read_photo(path).pixels)
+
+
+def leaks(trained_on: Mapping[str, Path], pairs: PairsManifest, split: SplitName) -> list[str]:
+    """Return a sentence for each checkpoint (name to its pairs) that was trained on some of the photos of a split."""
+    scored = {_content(pair) for pair in pairs.split(split)}
+    found = []
+    for name, directory in trained_on.items():
+        who = "this network" if name == "refined" else name
+        try:
+            own = read_pairs(directory)
+        except JewelenhError:
+            found.append(f"The pairs that {who} was trained on are gone: it may have seen these photos.")
+            continue
+        n_seen = len(scored & {_content(pair) for pair in own.split("train")})
+        if n_seen:
+            seen = f"{n_seen} of {in_photos(len(scored))}"
+            found.append(f"{seen}: {who} was trained on them, so this is no test of it.")
+    return found
+
+
+def _content(pair: Pair) -> str:
+    """Return the raw photo's hash, where the pairs know it."""
+    return str(pair.record.get("source", {}).get("raw") or pair.photo)

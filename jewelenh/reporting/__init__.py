@@ -1,0 +1,1 @@
+"""Everything shown: tables, plots, contact sheets, pages, Markdown."""

@@ -1,0 +1,239 @@
+"""What an evaluation leaves: metrics.json, metrics.csv, comparison.png, report.html, and short tables on the screen."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from jewelenh.config import Hardware
+from jewelenh.evaluation.photos import in_photos
+from jewelenh.evaluation.run import Findings, Settings, evaluate, open_checkpoints, same_everywhere
+from jewelenh.files import require_writable, write_atomically
+from jewelenh.metrics import METRICS
+from jewelenh.reporting import plots
+from jewelenh.reporting.pictures import (
+    CROP_QUALITY,
+    PAGE_SIDE_PX,
+    QUALITY,
+    Thumbnails,
+    Versions,
+    comparison,
+    data_uri,
+    ranked_stems,
+    score_line,
+    versions_of,
+)
+from jewelenh.reporting.render import Table, printable, render
+from jewelenh.reporting.scores import (
+    csv_text,
+    difference_table,
+    gain_entry,
+    improved,
+    photo_table,
+    summary_table,
+    worst_table,
+)
+
+FILES = ("metrics.json", "metrics.csv", "comparison.png", "report.html")
+MOST_ROWS = 500
+"""More photos than this are in metrics.csv only."""
+PSNR = METRICS["psnr_db"]
+
+
+def report(
+    checkpoints: Sequence[Path],
+    folder: Path,
+    settings: Settings | None = None,
+    *,
+    pairs_dir: Path | None = None,
+    names: Sequence[str] | None = None,
+    hardware: Hardware = Hardware(),
+    trust: Sequence[str] = (),
+) -> tuple[Findings, dict[str, Path]]:
+    """Score checkpoints on the same pairs, leave everything in `folder` and print the tables.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        CheckpointError, PairsError, WeightsError: see `evaluation.run`.
+    """
+    settings = settings or Settings()
+    require_writable(folder, "report_dir")
+    subjects = open_checkpoints(checkpoints, pairs_dir, names, hardware, trust)
+    shown_names = list(subjects.checkpoints)
+    thumbnails = Thumbnails(shown_names[0])
+    with same_everywhere():
+        findings = evaluate(subjects, settings, [thumbnails])
+        photos = versions_of(subjects.refines, subjects.pairs, findings.evaluations, settings.photos)
+    files = {name: folder / name for name in FILES}
+    write_atomically(files["metrics.json"], (json.dumps(findings.as_json(), indent=1) + "\n").encode())
+    write_atomically(files["metrics.csv"], csv_text(findings).encode("utf-8", "surrogateescape"))
+    buffer = io.BytesIO()
+    comparison(photos, shown_names).save(buffer, format="PNG", optimize=True)
+    write_atomically(files["comparison.png"], buffer.getvalue())
+    write_atomically(files["report.html"], page(findings, photos, thumbnails.uris).encode())
+    files_of = {"checkpoint" if len(shown_names) == 1 else n: c.file for n, c in subjects.checkpoints.items()}
+    print_tables(findings, {**files_of, **files})
+    return findings, files
+
+
+def title(findings: Findings) -> str:
+    """Return what was measured, in a few words."""
+    run = findings.first
+    level = str(run.protocol.get("level") or run.protocol["pairs"])
+    many = f": {len(findings.evaluations)} checkpoints on" if findings.is_comparison else ":"
+    return f"{level[:1].upper()}{level[1:]}{many} {in_photos(len(run.against_target.photos))} of {run.split}"
+
+
+def _summaries(findings: Findings) -> list[Table]:
+    """Return a summary for every reference."""
+    n_tables = len(findings.first.tables)
+    return [summary_table({run.name: run.tables[n] for run in findings.evaluations}) for n in range(n_tables)]
+
+
+def _every_photo(findings: Findings, thumbnails: Mapping[str, str]) -> Table:
+    stems = ranked_stems(findings.evaluations)
+    shown = stems[: max(1, MOST_ROWS // len(findings.evaluations))]
+    by_stem = [(run, {score.stem: score for score in run.against_target.photos}) for run in findings.evaluations]
+    chosen = [(run, scores[stem]) for stem in shown for run, scores in by_stem]
+    more = f" The first {len(shown)} of {len(stems)}; all are in metrics.csv." if len(shown) < len(stems) else ""
+    caption = f"From input to refined. Select a column's title to sort by it.{more}"
+    return photo_table(findings, chosen, caption, findings.first.against_target.metrics, thumbnails)
+
+
+def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str, str]) -> str:
+    """Return report.html."""
+    first = findings.first.against_target
+    row = first.summary["psnr_db"]
+    protocol = dict(findings.first.protocol)
+    definitions = {METRICS[name].title: text for name, text in protocol.pop("metrics").items()}
+    for metric, sets in findings.sets.items():
+        shown = "; ".join(f"{name} {METRICS[metric].text(value)}" for name, value in sets.items())
+        definitions[METRICS[metric].title] += f": {shown}"
+    return render(
+        "evaluation.html",
+        title=title(findings),
+        findings=findings,
+        winner=_winner(findings) if findings.is_comparison else None,
+        answer={
+            "verdict": PSNR.verdict(row["gain_low"], row["gain_high"]),
+            "gain": PSNR.text(row["gain"], sign=True),
+            "interval": PSNR.interval(row["gain_low"], row["gain_high"]),
+            "improved": improved(first, "psnr_db"),
+        },
+        tiles=_tiles(findings),
+        summaries=_summaries(findings),
+        differences=difference_table(findings),
+        plots=_plots(findings),
+        photos=[_shown(photo, first.n_photos, findings) for photo in photos],
+        image_names=max((list(photo.images) for photo in photos), key=len),
+        worst=worst_table(findings, first.metrics, thumbnails),
+        every_photo=_every_photo(findings, thumbnails),
+        protocol=protocol,
+        definitions=definitions,
+    )
+
+
+def _winner(findings: Findings) -> dict[str, Any]:
+    best, second = sorted(
+        findings.evaluations, key=lambda run: -run.against_target.summary["psnr_db"]["refined"]
+    )[:2]  # fmt: skip
+    found = next(
+        d for d in findings.differences if d.metric == "psnr_db" and {d.first, d.second} == {best.name, second.name}
+    )
+    low, high = (found.low, found.high) if found.second == best.name else (-found.high, -found.low)
+    shown = {"ahead": PSNR.text(abs(found.mean)), "interval": PSNR.interval(low, high)}
+    return {"best": best.name, "second": second.name, "is_clear": low > 0, **shown}
+
+
+def _tiles(findings: Findings) -> list[dict[str, str]]:
+    best = max(findings.evaluations, key=lambda run: run.against_target.summary["psnr_db"]["refined"])
+    table = best.against_target
+    tiles = []
+    for metric in table.metrics:
+        row = table.summary[metric.name]
+        name = metric.title if metric.higher_is_better else metric.heading
+        tiles.append({
+            "name": name,
+            "whose": best.name,
+            "verdict": metric.verdict(row["gain_low"], row["gain_high"]),
+            "gain": metric.text(row["gain"], sign=True, unit=True),
+            "before": metric.text(row[table.baseline]),
+            "after": metric.text(row[table.result]),
+            "interval": metric.interval(row["gain_low"], row["gain_high"]),
+        })  # fmt: skip
+    return tiles
+
+
+def _plots(findings: Findings) -> list[dict[str, Any]]:
+    tables = {run.name: run.against_target for run in findings.evaluations}
+    shown = []
+    for metric in findings.first.against_target.metrics:
+        found = [d for d in findings.differences if d.metric == metric.name and d.against == "target"]
+        shown.append({
+            "heading": metric.heading,
+            "gains": plots.gains_plot(metric, tables, f"gains-{metric.name}"),
+            "scatter": plots.scatter_plot(metric, tables, f"scatter-{metric.name}"),
+            "between": plots.interval_plot(metric, found, f"between-{metric.name}") if found else "",
+        })  # fmt: skip
+    return shown
+
+
+def _shown(photo: Versions, n_photos: int, findings: Findings) -> dict[str, Any]:
+    """Return what the page shows of a photo: its versions and crops as data URIs, with their scores."""
+    top, left, side = photo.crop
+    height, width = photo.images["input"].shape[:2]
+    focus = [100 * start / (whole - side) if side < whole else 50 for start, whole in ((left, width), (top, height))]
+    mark = f"left:{left / width:.2%};top:{top / height:.2%};width:{side / width:.2%};height:{side / height:.2%}"
+    shots = []
+    for name, pixels in photo.images.items():
+        values = None
+        if name in photo.scores or name == "input":
+            score = photo.scores.get(name) or photo.scores[findings.first.name]
+            values = score.values["input" if name == "input" else "refined"]
+        gain = findings.first.against_target.gain(photo.scores[name]) if name in photo.scores else None
+        shots.append({
+            "name": name,
+            "uri": data_uri(pixels, QUALITY, PAGE_SIDE_PX),
+            "crop_uri": data_uri(pixels[top : top + side, left : left + side], CROP_QUALITY),
+            "scores": "" if values is None else score_line(values).replace("   ", " · "),
+            "gain": None if gain is None else gain_entry(PSNR, gain, unit=True),
+        })  # fmt: skip
+    named = {0: "largest gain", n_photos - 1: "smallest gain", round((n_photos - 1) / 2): "median gain"}
+    place = "the only photo" if n_photos == 1 else named.get(photo.rank, f"gain {photo.rank + 1} of {n_photos}")
+    return {
+        "stem": photo.stem,
+        "place": place,
+        "size": f"{width} × {height} pixels, crop {side} × {side}",
+        "ratio": f"{width} / {height}",
+        "focus": [f"{value:.2f}%" for value in focus],
+        "mark": mark,
+        "shots": shots,
+    }
+
+
+def print_tables(findings: Findings, files: Mapping[str, Path]) -> None:
+    """Print the tables, what was left out and why, and where everything is."""
+    console = Console(width=max(130 if findings.is_comparison else 110, Console().width), soft_wrap=True)
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", highlight=False, markup=False)
+
+    for summary, table in zip(_summaries(findings), findings.first.tables, strict=True):
+        console.print(summary.on_terminal(f"{title(findings)}, against {table.against}"))
+    for caution in findings.cautions:
+        say(f"mind: {caution}")
+    if findings.is_comparison:
+        console.print(difference_table(findings).on_terminal())
+    console.print(worst_table(findings, [PSNR]).on_terminal())
+    for metric, sets in findings.sets.items():
+        for name, value in sets.items():
+            say(f"{METRICS[metric].title} of {printable(name)}: {METRICS[metric].text(value)} (lower is better)")
+    for note in findings.left_out:
+        say(note)
+    for name, path in files.items():
+        say(f"{name:<15} {path}")
