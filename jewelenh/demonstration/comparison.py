@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms
 
 from jewelenh.errors import ImageError
-from jewelenh.images import Photo, Pixels, Resample, resize, to_uint8, to_unit
-from jewelenh.metrics import ciede2000, psnr_db, ssim
+from jewelenh.images import Photo, Pixels, Resample, resize, to_uint8
+from jewelenh.metrics import METRICS, scores_of
 
 WHOLE_PX = 1400
 """Longest side of the pictures under the slider."""
@@ -21,8 +20,8 @@ PANEL_PX = 640
 MOST_ZOOM = 16.0
 LONGEST_PX = 2048
 """Larger pictures are scored at this long side, which the table says: memory stays flat."""
-SHORTEST_PX = 11
-"""The window of SSIM."""
+SCORED = [METRICS[name] for name in ("psnr_db", "ssim", "ciede2000")]
+SHORTEST_PX = max(metric.smallest_side_px for metric in SCORED)
 SAME_SHAPE = 0.02
 """Aspect ratios may differ by this share: a photo of 263 pixels may have lost one on the way."""
 
@@ -93,17 +92,18 @@ def _as_srgb(pixels: Pixels, icc: bytes | None) -> Pixels:
 
 @dataclass(frozen=True)
 class Scores:
-    """For each picture PSNR in dB, SSIM and CIEDE2000 against one reference."""
+    """What pictures measure against one reference."""
 
     against: str
     """What it was compared to, or why it could not be."""
     size: tuple[int, int] | None
     """(height, width) it was compared at; None where it was not."""
     rows: Mapping[str, Mapping[str, float]]
+    """Picture -> metric -> value."""
 
     @property
     def gain(self) -> Mapping[str, float]:
-        """Return how far the last picture is ahead of the first."""
+        """Return how far the last picture is from the first."""
         first, *_, last = self.rows.values()
         return {name: last[name] - first[name] for name in first}
 
@@ -115,14 +115,9 @@ def score(reference: Photo, called: str, pictures: Mapping[str, Photo]) -> Score
         ImageError: the reference has another shape, or is too small.
     """
     size = _common_size(reference.size, next(iter(pictures.values())).size, called)
-    target = _at(reference, size)
-    metrics = {"psnr_db": psnr_db, "ssim": ssim, "ciede2000": ciede2000}
-    shrunk = {name: _at(photo, size) for name, photo in pictures.items()}
-    rows = {
-        name: {key: float(metric(picture, target)) for key, metric in metrics.items()}
-        for name, picture in shrunk.items()
-    }
-    return Scores(called, size, rows)
+    target = resize(to_uint8(reference.pixels), *size, "area")
+    shrunk = {name: resize(to_uint8(photo.pixels), *size, "area") for name, photo in pictures.items()}
+    return Scores(called, size, {name: scores_of(pixels, target, SCORED) for name, pixels in shrunk.items()})
 
 
 def _common_size(reference: tuple[int, int], picture: tuple[int, int], called: str) -> tuple[int, int]:
@@ -139,8 +134,3 @@ def _common_size(reference: tuple[int, int], picture: tuple[int, int], called: s
     if min(height, width) < SHORTEST_PX:
         raise ImageError(f"For scores a photo needs {SHORTEST_PX} pixels a side.", where=called)
     return height, width
-
-
-def _at(photo: Photo, size: tuple[int, int]) -> torch.Tensor:
-    pixels: Pixels = resize(to_uint8(photo.pixels), *size, "area")
-    return to_unit(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None])

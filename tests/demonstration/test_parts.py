@@ -12,7 +12,7 @@ from strange_photos import BAD, GOOD, SIZES, noise, saved
 from jewelenh.demonstration import upload as upload_module
 from jewelenh.demonstration.actions import messages
 from jewelenh.demonstration.checkpoints import choices, find_trained
-from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, WHOLE_PX, Scores, View, panel, score, whole
+from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, SCORED, WHOLE_PX, Scores, View, panel, score, whole
 from jewelenh.demonstration.session import Result
 from jewelenh.demonstration.upload import Limits
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
@@ -161,11 +161,11 @@ def test_scores_become_a_table_with_the_gain():
         "ESRGAN": {"psnr_db": 27.0, "ssim": 0.9, "ciede2000": 3.0},
         "refined": {"psnr_db": 28.25, "ssim": 0.95, "ciede2000": 2.5},
     }
-    text = messages.table(Scores("your reference, <b>.png", (16, 24), rows))
-    assert "+1.25" in text and "+0.0500" in text and "-0.50" in text and "24 × 16" in text
+    text = messages.table(Scores("your reference, <b>.png", (16, 24), rows), SCORED)
+    assert "+1.25" in text and "+0.0500" in text and "−0.50" in text and "24 × 16" in text
     assert "&lt;b&gt;" in text and "<b>" not in text
-    assert messages.table(None) == ""
-    assert "another shape" in messages.table(Scores("The reference has another shape", None, {}))
+    assert messages.table(None, SCORED) == ""
+    assert "another shape" in messages.table(Scores("The reference has another shape", None, {}), SCORED)
 
 
 def test_names_cannot_put_code_on_the_page():
