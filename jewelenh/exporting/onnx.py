@@ -1,4 +1,7 @@
-"""ONNX graphs of any picture size, each held against PyTorch before it is handed over.
+"""ONNX graphs of any picture size, of the network alone or of the whole chain, each held against PyTorch first.
+
+Graphs are float32 and hold what surrounds the networks at inference, so that their user only converts 8-bit pixels to
+floats and back.
 
 `torch.export` traces the network with symbolic sides, so that padding to the network's stride is computed in the
 graph; the older tracing exporter writes such graphs too, but PyTorch no longer maintains it. Average pooling to a fixed
@@ -7,23 +10,28 @@ grid is replaced by two matrix products: as PyTorch 2.14 translates it, it is ri
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jewelenh.enhancement.network import Network
 from jewelenh.errors import CheckpointError, ConfigError
 
 OPSET = 18
 """Of ONNX, December 2022: what the exporter is written for, and what onnxruntime 1.14 and later run."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+CHATTERING = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
 MOST_GREY_LEVELS = 0.25
 """A graph that differs by more from PyTorch, in 8-bit grey levels, is not handed over."""
 EXAMPLE = (45, 53)
@@ -41,6 +49,49 @@ class Agreement:
     grey_levels: float
 
 
+class Refinement(nn.Module):
+    """`input` to `refined`, float (B, 3, H, W) RGB in [-1, 1], any H and W."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return `refined`, clamped to [-1, 1]."""
+        return self.network(input).clamp(-1, 1)  # type: ignore[no-any-return]
+
+
+class RefinementChain(nn.Module):
+    """`photo` to (`enhanced`, `refined`): float (B, 3, H, W) RGB in [0, 1] to `scale` times the sides, in [0, 1].
+
+    Between the two networks nothing is rounded to 8 bits; `Restorer`, which keeps pictures in the photo's own depth,
+    does round there, by at most half a grey level.
+    """
+
+    def __init__(self, enhancer: Network, refinement: nn.Module, strength: float = 1.0) -> None:
+        super().__init__()
+        self.enhancer, self.refinement = enhancer.module, refinement
+        self.scale, self.multiple, self.strength = enhancer.scale, enhancer.multiple, strength
+
+    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the enhancer's picture, and the refined one."""
+        enhanced = self._enhance(photo).clamp(0, 1)
+        refined = self.refinement(enhanced * 2 - 1)
+        return enhanced, ((refined + 1) / 2).clamp(0, 1)
+
+    def _enhance(self, photo: Tensor) -> Tensor:
+        height, width = photo.shape[-2:]
+        padded = photo
+        if self.multiple > 1:
+            right, bottom = -width % self.multiple, -height % self.multiple
+            padded = F.pad(photo, (0, right, 0, bottom), mode="reflect")
+        large: Tensor = self.enhancer(padded)[..., : height * self.scale, : width * self.scale]
+        if self.strength == 1:
+            return large
+        bicubic = F.interpolate(photo, scale_factor=float(self.scale), mode="bicubic")
+        return torch.lerp(bicubic.clamp(0, 1), large.clamp(0, 1), self.strength)
+
+
 def require_packages() -> None:
     """Raise ConfigError, with the command, where a package for ONNX is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
@@ -52,11 +103,29 @@ def require_packages() -> None:
         )
 
 
+def export_graph(
+    module: nn.Module,
+    file: Path,
+    input: str,
+    outputs: Sequence[str],
+    shapes: Sequence[tuple[int, int, int]],
+    low: float,
+) -> Agreement:
+    """Write a graph under another name, check it at `shapes`, and only then give it its own; see `check`."""
+    unproven = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        write_onnx(module, unproven, input, outputs, drawn((2, *EXAMPLE), low))
+        agreement = check(module, unproven, shapes, low)
+        unproven.replace(file)
+    finally:
+        unproven.unlink(missing_ok=True)
+    return agreement
+
+
 def write_onnx(module: nn.Module, file: Path, input: str, outputs: Sequence[str], example: Tensor) -> None:
     """Write `module` with dynamic batch, height and width; `example` is (B, 3, H, W) with odd sides."""
     dynamic = torch.export.Dim.DYNAMIC
-    with warnings.catch_warnings(), _quiet():
-        warnings.simplefilter("ignore")
+    with _quiet():
         program = torch.export.export(
             module.eval(), (example,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},), strict=False
         )
@@ -142,15 +211,16 @@ def _cells(n_cells: int, length: Any, like: Tensor) -> Tensor:
     return inside / inside.sum(dim=1, keepdim=True)
 
 
-class _quiet:  # noqa: N801
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Leave out the exporter's progress; its warnings concern PyTorch's own internals."""
-
-    def __enter__(self) -> None:
-        self.loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-        self.levels = [logger.level for logger in self.loggers]
-        for logger in self.loggers:
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in CHATTERING}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in levels:
             logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *error: object) -> None:
-        for logger, level in zip(self.loggers, self.levels, strict=True):
-            logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, level in levels.items():
+                logger.setLevel(level)

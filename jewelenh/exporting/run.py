@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +11,7 @@ from torch import nn
 
 from jewelenh.errors import ConfigError
 from jewelenh.exporting.card import FILE_NAME, Exported, model_card
-from jewelenh.exporting.graphs import Refinement, RefinementChain
-from jewelenh.exporting.onnx import EXAMPLE, OPSET, Agreement, check, drawn, require_packages, write_onnx
+from jewelenh.exporting.onnx import OPSET, Agreement, Refinement, RefinementChain, export_graph, require_packages
 from jewelenh.exporting.weights import write_weights
 from jewelenh.files import require_writable, write_atomically
 from jewelenh.refinement.checkpoint import Checkpoint
@@ -21,7 +19,6 @@ from jewelenh.refinement.checkpoint import Checkpoint
 log = logging.getLogger(__name__)
 
 Format = Literal["onnx", "safetensors"]
-FORMATS: tuple[Format, ...] = ("onnx", "safetensors")
 REFINEMENT_SIZES = ((1, 64, 64), (2, 45, 53), (1, 131, 97), (1, 200, 333))
 CHAIN_SIZES = ((1, 32, 32), (2, 37, 29), (1, 61, 48))
 """(batch, height, width) of the checks: a multiple of every stride, and odd ones."""
@@ -29,14 +26,14 @@ CHAIN_SIZES = ((1, 32, 32), (2, 37, 29), (1, 61, 48))
 
 def require_format(format: str, chain: bool) -> Format:
     """Return the format; raise ConfigError for one that is not written, or whose packages are missing."""
-    for known in FORMATS:
-        if format == known:
-            if known == "onnx":
-                require_packages()
-            elif chain:
-                log.info("chain=true concerns format=onnx alone: the enhancer's weights are a file already")
-            return known
-    raise ConfigError("format cannot be used.", expected=" or ".join(FORMATS), found=format)
+    if format == "onnx":
+        require_packages()
+        return "onnx"
+    if format != "safetensors":
+        raise ConfigError("invalid format.", expected="onnx or safetensors", found=format)
+    if chain:
+        log.info("chain=true concerns format=onnx alone: the enhancer's weights are a file already")
+    return "safetensors"
 
 
 def export(
@@ -63,7 +60,7 @@ def export(
     scale = None
     if format == "onnx":
         log.info("refinement.onnx: tracing")
-        agreements["refinement.onnx"] = _graph(
+        agreements["refinement.onnx"] = export_graph(
             Refinement(network), folder / "refinement.onnx", "input", ["refined"], REFINEMENT_SIZES, low=-1.0
         )
         files["refinement.onnx"] = f"`input` to `refined`, any size, opset {OPSET}"
@@ -71,7 +68,9 @@ def export(
             log.info("chain.onnx: tracing")
             whole, scale = _chain(checkpoint, network, cache_dir)
             outputs = ["enhanced", "refined"]
-            agreements["chain.onnx"] = _graph(whole, folder / "chain.onnx", "photo", outputs, CHAIN_SIZES, low=0.0)
+            agreements["chain.onnx"] = export_graph(
+                whole, folder / "chain.onnx", "photo", outputs, CHAIN_SIZES, low=0.0
+            )
             files["chain.onnx"] = f"`photo` to `enhanced` and `refined` at x{scale}, any size, opset {OPSET}"
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     card = model_card(checkpoint, Exported(n_parameters, files, agreements, scale), metrics)
@@ -85,18 +84,3 @@ def _chain(checkpoint: Checkpoint, network: nn.Module, cache_dir: Path | None) -
 
     enhancer = load_network(find_weights(checkpoint.enhancer), cache_dir)
     return RefinementChain(enhancer, network, checkpoint.enhancer.strength).eval(), enhancer.scale
-
-
-def _graph(
-    module: nn.Module, file: Path, input: str, outputs: list[str], sizes: tuple[tuple[int, int, int], ...], low: float
-) -> Agreement:
-    """Write a graph under another name, check it, and only then give it its own."""
-    unproven = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    example = drawn((2, *EXAMPLE), low)
-    try:
-        write_onnx(module, unproven, input, outputs, example)
-        agreement = check(module, unproven, sizes, low)
-        unproven.replace(file)
-    finally:
-        unproven.unlink(missing_ok=True)
-    return agreement

@@ -11,8 +11,7 @@ from torch import nn
 from jewelenh.enhancement.network import Network
 from jewelenh.errors import CheckpointError, ConfigError
 from jewelenh.exporting import onnx as module
-from jewelenh.exporting.graphs import Refinement, RefinementChain
-from jewelenh.exporting.onnx import check, drawn, require_packages, write_onnx
+from jewelenh.exporting.onnx import Refinement, RefinementChain, check, drawn, require_packages, write_onnx
 from jewelenh.refinement import networks
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -85,6 +84,50 @@ def test_a_graph_that_computes_something_else_is_removed(tmp_path):
     with pytest.raises(CheckpointError, match="does not compute what the network computes"):
         check(nn.Sequential(nn.Hardtanh(-0.9, 0.51)), file, SIZES, -1.0)
     assert not file.exists()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 0.9])
+def test_one_wrong_pixel_is_enough_and_nan_is_one(tmp_path, monkeypatch, wrong):
+    class Session:
+        """What onnxruntime would answer: the identity but for one value."""
+
+        def __init__(self, *args, **options):
+            pass
+
+        def get_inputs(self):
+            return [onnx.helper.make_tensor_value_info("input", 1, None)]
+
+        def run(self, names, inputs):
+            picture = inputs["input"].copy()
+            picture[0, 0, 0, 0] = wrong
+            return [picture]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    file = tmp_path / "graph.onnx"
+    file.write_bytes(b"a graph")
+    with pytest.raises(CheckpointError, match="does not compute what the network computes"):
+        check(nn.Identity(), file, ((1, 9, 9),), 0.0)
+    assert not file.exists()
+
+
+def test_nan_of_the_network_itself_is_refused(tmp_path, monkeypatch):
+    class Session:
+        def __init__(self, *args, **options):
+            pass
+
+        def get_inputs(self):
+            return [onnx.helper.make_tensor_value_info("input", 1, None)]
+
+        def run(self, names, inputs):
+            return [np.full_like(inputs["input"], np.nan)]
+
+    class Broken(nn.Module):
+        def forward(self, picture):
+            return picture * torch.nan
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    with pytest.raises(CheckpointError, match="nan grey levels"):
+        check(Broken(), tmp_path / "graph.onnx", ((1, 9, 9),), 0.0)
 
 
 class Unfolding(nn.Module):
