@@ -45,7 +45,7 @@ def run_as_written(command: str, folder: Path, *overrides: str) -> subprocess.Co
 
 
 def test_the_page_has_what_is_tested_here():
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
     assert {"my_parts.py", "my_losses.py", "jewelenh/metrics.py", "jewelenh/sources.py"} <= set(FILES)
     assert len(FILES) == len(re.findall(r"```(?:yaml|python)\n", PAGE))
     assert all(text.count("\n") <= 16 for text in FILES.values())
@@ -61,11 +61,16 @@ def test_a_level_of_ones_own(tmp_path, photos, tiny_weights):
 
 @pytest.mark.slow
 def test_a_network_and_a_loss_of_ones_own(tmp_path, photos, tiny_weights):
-    small = [*chain_overrides(photos, tiny_weights), "trainer.max_epochs=1", "logger=csv"]
+    crops = ["data.crop=32", "data.eval_crop=null", "data.crops_per_photo=1"]
+    small = [*chain_overrides(photos, tiny_weights), *crops, "trainer.max_epochs=1", "logger=csv"]
     ended = run_as_written(COMMANDS[1], tmp_path, *small)
     assert ended.returncode == 0, ended.stderr
     assert list(tmp_path.glob("outputs/train/*/checkpoints/*.ckpt"))
     assert "PSNR (dB)" in ended.stdout
+    refused = run_as_written(COMMANDS[2].replace("my_parts", ""), tmp_path)
+    assert refused.returncode == 1 and "trust" in refused.stderr
+    evaluated = run_as_written(COMMANDS[2], tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr
 
 
 def test_a_metric(monkeypatch):
