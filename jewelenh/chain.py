@@ -4,76 +4,39 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING
 
-from jewelenh.config import Degradation, Enhancer, Hardware, Pairs, Paths, Shard, Source, parse
+from jewelenh.config import Shard
 from jewelenh.errors import ConfigError
 from jewelenh.stage import Selection, check_failures
 
+if TYPE_CHECKING:
+    from jewelenh.schemas import ChainJob
+
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True)
 class Chain:
-    """What turns photos into pairs, as checked values."""
+    """What turns the photos of a job's configuration into pairs."""
 
-    seed: int
-    source: Source
-    degradation: Degradation
-    enhancer: Enhancer
-    hardware: Hardware
-    pairs: Pairs
-    paths: Paths
-    shard: Shard
-    on_error: Literal["stop", "skip"]
-
-    @classmethod
-    def from_config(cls, values: Mapping[str, Any]) -> Chain:
-        """Check the chain's groups of a job's configuration (plain values, resolved); raise ConfigError."""
-        on_error, seed = values["on_error"], values["seed"]
-        if on_error not in {"stop", "skip"}:
-            raise ConfigError("on_error cannot be used.", expected="stop or skip", found=on_error)
-        if not isinstance(seed, int):
-            raise ConfigError("seed cannot be used.", expected="a whole number", found=seed)
-        return cls(
-            seed=seed,
-            source=parse(Source, values["source"], "source"),
-            degradation=parse(Degradation, values["degradation"], "degradation"),
-            enhancer=parse(Enhancer, values["enhancer"], "enhancer"),
-            hardware=parse(Hardware, values["hardware"], "hardware"),
-            pairs=parse(Pairs, values["pairs"], "pairs"),
-            paths=parse(Paths, values["paths"], "paths"),
-            shard=parse(Shard, values["shard"], "shard"),
-            on_error=on_error,
-        )
-
-    @property
-    def workers(self) -> int | None:
-        """Return the threads that degrade photos; None goes by the cores."""
-        return None if self.hardware.workers == "auto" else max(1, self.hardware.workers)
-
-    @cached_property
-    def data_dir(self) -> Path:
-        """Return the absolute folder of all stages."""
-        return self.paths.data_dir.expanduser().absolute()
+    def __init__(self, config: ChainJob) -> None:
+        self.config = config
+        self.data_dir = config.paths.data_dir.expanduser().absolute()
+        """The folder of all stages."""
 
     def fetch(self) -> Selection:
         """Index the raw photos; raise ItemsFailedError where some cannot be read."""
         raw = self.photos()
-        check_failures(raw, "fetch", self.on_error)
+        check_failures(raw, "fetch", self.config.on_error)
         return raw
 
     def photos(self) -> Selection:
         """Index the raw photos and leave those that cannot be read to the next stage, which reports all at once."""
         from jewelenh.sources import fetch
 
-        return _timed("fetch", lambda: fetch(self.source, self.seed, self.data_dir))
+        return _timed("fetch", lambda: fetch(self.config.source, self.config.seed, self.data_dir))
 
     def degrade(self, raw: Selection | None = None, *, shard: Shard | None = None) -> Selection:
         """Degrade the raw photos at the level, or a shard's part of them."""
@@ -81,14 +44,14 @@ class Chain:
 
         photos = raw or self.photos()
         return _timed(
-            f"degrade {self.degradation.name}",
+            f"degrade {self.config.degradation.name}",
             lambda: degrade(
                 photos,
-                self.degradation,
-                self.seed,
+                self.config.degradation,
+                self.config.seed,
                 self.data_dir,
-                workers=self.workers,
-                on_error=self.on_error,
+                workers=self.config.hardware.n_threads,
+                on_error=self.config.on_error,
                 shard=shard,
             ),
         )
@@ -98,7 +61,7 @@ class Chain:
         raw = self.photos()
         degraded = self.degrade(raw)
         raw = _only(raw, {str(item.record["photo"]) for item in degraded.items})
-        return raw, self._enhanced(degraded, self.degradation.name), self._enhanced(raw, "raw")
+        return raw, self._enhanced(degraded, self.config.degradation.name), self._enhanced(raw, "raw")
 
     def _enhanced(self, photos: Selection, level: str) -> Selection:
         from jewelenh.enhancement.run import enhance
@@ -108,12 +71,12 @@ class Chain:
             lambda: enhance(
                 photos,
                 level,
-                self.enhancer,
+                self.config.enhancer,
                 self.data_dir,
-                self.paths.cache_dir,
-                hardware=self.hardware,
-                shard=self.shard,
-                on_error=self.on_error,
+                self.config.paths.cache_dir,
+                hardware=self.config.hardware,
+                shard=self.config.shard,
+                on_error=self.config.on_error,
             ),
         )
 
@@ -121,16 +84,23 @@ class Chain:
         """Write and split the pairs; return their directory."""
         from jewelenh.pairs.writer import write_pairs
 
-        if self.shard.count > 1:
+        if self.config.shard.count > 1:
             raise ConfigError(
                 "Pairs are split and written by one job.",
-                found=f"shard.count={self.shard.count}",
+                found=f"shard.count={self.config.shard.count}",
                 fix="run the shards with jewelenh.enhance, then this without shard.*",
             )
         raw, inputs, targets = self.enhance()
         started_s = time.monotonic()
         manifest = write_pairs(
-            raw, inputs, targets, self.degradation.name, self.pairs, self.seed, self.data_dir, on_error=self.on_error
+            raw,
+            inputs,
+            targets,
+            self.config.degradation.name,
+            self.config.pairs,
+            self.config.seed,
+            self.data_dir,
+            on_error=self.config.on_error,
         )
         log.info("pair: %s (%.1f s)", manifest.directory, time.monotonic() - started_s)
         return Path(manifest.directory)

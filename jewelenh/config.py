@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from jewelenh.errors import ConfigError
 
-_STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid")
 
 
 @plain_dataclass(frozen=True)
@@ -51,7 +51,7 @@ Probability = Annotated[float, AfterValidator(_share)]
 Odds = Annotated[float, Field(ge=0.0)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Source:
     """Where the photos come from."""
 
@@ -73,7 +73,7 @@ class Source:
             raise ValueError("source.dataset=<owner/name> with source=kaggle")
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Blur:
     """Gaussian blur, motion blur, or one after the other."""
 
@@ -90,7 +90,7 @@ class Blur:
     """Drawn with equal odds."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Downscale:
     """Make the photo smaller, then as large as it was."""
 
@@ -103,7 +103,7 @@ class Downscale:
     """Drawn with equal odds; the same method goes down and up (`area` goes up bilinearly)."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Noise:
     """Gaussian noise, salt-and-pepper noise, or one after the other."""
 
@@ -120,7 +120,7 @@ class Noise:
     """Drawn with equal odds."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Jpeg:
     """JPEG compression artefacts."""
 
@@ -128,7 +128,7 @@ class Jpeg:
     quality: Annotated[tuple[int, int], AfterValidator(Within(1, 100))]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Colour:
     """A wrong white balance and a wrong saturation."""
 
@@ -139,7 +139,7 @@ class Colour:
     """Shift of the HSV saturation, in 8-bit units; neutral greys stay neutral."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Degradation:
     """One degradation level: blur, downscale, noise, JPEG, colour, in this order, each with its own probability."""
 
@@ -153,7 +153,21 @@ class Degradation:
     """Different degraded versions of each photo."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Preview:
+    """A contact sheet of levels, and nothing else."""
+
+    photos: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
+    """Rows, spread evenly over the source."""
+    levels: Mapping[str, Degradation] = Field(default_factory=dict)
+    """Columns, left to right."""
+
+    def __post_init__(self) -> None:
+        if self.photos is not None and not self.levels:
+            raise ValueError("preview=true beside preview.photos")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Enhancer:
     """The super-resolution network that makes `input` and `target`: what decides the picture."""
 
@@ -175,7 +189,7 @@ def _device(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Hardware:
     """How anything runs, never what comes of it: no checkpoint and no fingerprint carries this."""
 
@@ -192,8 +206,13 @@ class Hardware:
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Threads that degrade photos, processes that load batches; `auto` goes by the cores."""
 
+    @property
+    def n_threads(self) -> int | None:
+        """Return the threads that degrade photos; None goes by the cores."""
+        return None if self.workers == "auto" else max(1, self.workers)
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Split:
     """Shares of train, val and test; near-duplicates and variants of one photo stay together."""
 
@@ -208,7 +227,7 @@ class Split:
             raise ValueError("train + val + test = 1")
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Pairs:
     """How paired tensors are written and split."""
 
@@ -219,7 +238,7 @@ class Pairs:
     split: Split = Field(default_factory=Split)
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Paths:
     """Where things go; relative to the current directory."""
 
@@ -229,7 +248,7 @@ class Paths:
     """Downloaded weights; null is the user's cache folder."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Shard:
     """One of several jobs that share a stage."""
 
@@ -239,6 +258,31 @@ class Shard:
     def __post_init__(self) -> None:
         if self.index >= self.count:
             raise ValueError(f"index below count, so 0 to {self.count - 1}")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Server:
+    """Where the demo's page is to be had."""
+
+    host: str = "127.0.0.1"
+    """0.0.0.0 shows it to the whole network."""
+    port: Annotated[int, Field(ge=1, le=65535, strict=True)] | None = None
+    """Null: the first free one from 7860."""
+    share: bool = False
+    """True asks Gradio's servers for a public link to it."""
+    open: bool = False
+    """True opens it in a browser."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Limits:
+    """What the demo takes on."""
+
+    file_mb: Annotated[float, Field(gt=0, le=2000)] = 50.0
+    megapixels: Annotated[float, Field(gt=0, le=178)] = 12.0
+    """Of an upload; with an x4 enhancer the result has sixteen times as many."""
+    queue: Annotated[int, Field(ge=1, le=1000, strict=True)] = 16
+    """Requests that may wait; one is worked on at a time."""
 
 
 T = TypeVar("T")
@@ -254,7 +298,7 @@ def parse(schema: type[T], values: Mapping[str, Any], key: str) -> T:
         return TypeAdapter(schema).validate_python(dict(values))
     except ValidationError as error:
         problems = [_describe(schema, problem, key) for problem in error.errors()]
-    raise ConfigError("The configuration cannot be used.\n" + "\n".join(problems))
+    raise ConfigError("Invalid configuration.\n" + "\n".join(problems))
 
 
 def nearest(name: str, valid: list[str]) -> str:
@@ -265,13 +309,15 @@ def nearest(name: str, valid: list[str]) -> str:
 
 def _describe(schema: Any, problem: Any, key: str) -> str:
     path = [part for part in problem["loc"] if not (isinstance(part, str) and not part.isidentifier())]
-    full = ".".join([key, *map(str, path)])
+    full = ".".join(filter(None, [key, *map(str, path)]))
     if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         valid = _fields_at(schema, path[:-1])
         return f"  {full}: there is no such key.{nearest(str(path[-1]), valid)} Valid here: {', '.join(sorted(valid))}"
     if problem["type"] in {"missing", "missing_keyword_only_argument", "missing_argument"}:
         return f"  {full}: a value is needed"
     found = problem["input"]
+    if problem["type"] == "path_type" and found is None:
+        return f"  {full} is needed: {full}=<a path>"
     allowed = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     hint = ""
     if problem["type"] == "literal_error":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
-
-from jewelenh.composed import plain
 from jewelenh.job import job
+from jewelenh.schemas import Enhance
 
 
-@job("enhance")
-def main(cfg: DictConfig) -> None:
+@job("enhance", Enhance)
+def main(config: Enhance) -> None:
     """Run `python -m jewelenh.enhance`."""
     from jewelenh.chain import Chain
 
-    Chain.from_config(plain(cfg)).enhance()
+    Chain(config).enhance()
 
 
 if __name__ == "__main__":

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from omegaconf import DictConfig
-
-from jewelenh.composed import plain, run_dir
-from jewelenh.job import job
+from jewelenh.job import job, run_dir
+from jewelenh.schemas import Evaluate
 
 
-@job("evaluate")
-def main(cfg: DictConfig) -> float:
+@job("evaluate", Evaluate)
+def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
-    from jewelenh.config import Hardware, parse
-    from jewelenh.evaluation.run import check_names, settings_from
+    from jewelenh.evaluation.run import Settings, check_names
     from jewelenh.refinement.runs import find_checkpoint
     from jewelenh.reporting.evaluation import report
 
-    values = plain(cfg)
-    settings = settings_from(values)
-    wanted = values["checkpoint"] if isinstance(values["checkpoint"], list) else [values["checkpoint"]]
-    files = [find_checkpoint(str(one), Path(values["paths"]["output_dir"])) for one in wanted]
-    check_names(files, values["names"])
-    pairs_dir = None if values["pairs_dir"] is None else Path(values["pairs_dir"]).expanduser()
-    folder = run_dir() if values["report_dir"] is None else Path(values["report_dir"]).expanduser()
+    settings = Settings(
+        split=config.split,
+        photos=config.photos,
+        lpips_weights=config.lpips_weights,
+        inception_weights=config.inception_weights,
+    )
+    wanted = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
+    files = [find_checkpoint(one, config.paths.output_dir) for one in wanted]
+    check_names(files, config.names)
+    pairs_dir = None if config.pairs_dir is None else config.pairs_dir.expanduser()
+    folder = run_dir() if config.report_dir is None else config.report_dir.expanduser()
     findings, _ = report(
         files,
         folder,
         settings,
         pairs_dir=pairs_dir,
-        names=values["names"],
-        hardware=parse(Hardware, values["hardware"], "hardware"),
-        trust=values["trust"],
+        names=config.names,
+        hardware=config.hardware,
+        trust=config.trust,
     )
     return float(findings.first.against_target.summary["psnr_db"]["gain"])
 

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from jewelenh.composed import plain, run_dir
-from jewelenh.job import job
+from jewelenh.job import job, run_dir
+from jewelenh.schemas import Export
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from jewelenh.exporting.onnx import Agreement
 
 
-@job("export")
-def main(cfg: DictConfig) -> None:
+@job("export", Export)
+def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
     from jewelenh.exporting.card import read_metrics
     from jewelenh.exporting.run import export, require_format
     from jewelenh.refinement.checkpoint import read_checkpoint
     from jewelenh.refinement.runs import find_checkpoint
 
-    values = plain(cfg)
-    format = require_format(values["format"], values["chain"])
-    file = find_checkpoint(values["checkpoint"], Path(values["paths"]["output_dir"]))
-    checkpoint = read_checkpoint(file, values["trust"])
-    metrics = read_metrics(checkpoint, None if values["metrics"] is None else Path(values["metrics"]).expanduser())
-    folder = run_dir() if values["output"] is None else Path(values["output"]).expanduser()
-    cache_dir = values["paths"]["cache_dir"]
+    format = require_format(config.format, config.chain)
+    checkpoint = read_checkpoint(find_checkpoint(config.checkpoint, config.paths.output_dir), config.trust)
+    metrics = read_metrics(checkpoint, None if config.metrics is None else config.metrics.expanduser())
+    folder = run_dir() if config.output is None else config.output.expanduser()
     files, agreements = export(
-        checkpoint,
-        folder,
-        format,
-        chain=values["chain"],
-        metrics=metrics,
-        cache_dir=None if cache_dir is None else Path(cache_dir),
+        checkpoint, folder, format, chain=config.chain, metrics=metrics, cache_dir=config.paths.cache_dir
     )
     _say(files, agreements)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
-
-from jewelenh.composed import plain
 from jewelenh.job import job
+from jewelenh.schemas import Fetch
 
 
-@job("fetch")
-def main(cfg: DictConfig) -> None:
+@job("fetch", Fetch)
+def main(config: Fetch) -> None:
     """Run `python -m jewelenh.fetch`."""
     from jewelenh.chain import Chain
 
-    Chain.from_config(plain(cfg)).fetch()
+    Chain(config).fetch()
 
 
 if __name__ == "__main__":

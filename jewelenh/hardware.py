@@ -29,6 +29,11 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def has_gpu(accelerator: str = "auto") -> bool:
+    """Say whether training with Lightning's `accelerator` runs on a GPU here: the one place that answers it."""
+    return accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+
+
 def n_cores() -> int:
     """Return the cores that this process may use, at least 1."""
     try:

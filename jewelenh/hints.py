@@ -10,7 +10,7 @@ from hydra.errors import MissingConfigException
 from jewelenh.config import nearest
 
 
-def explain(error: Exception, job: str, conf_dir: Path) -> str:
+def explain(error: BaseException, job: str, conf_dir: Path) -> str:
     """Return one message for an error of Hydra or OmegaConf: what, where, valid names, how to fix it."""
     text = _first_of_chain(error)
     key = _wrong_key(text)
@@ -20,9 +20,11 @@ def explain(error: Exception, job: str, conf_dir: Path) -> str:
         valid = _keys_of(job, conf_dir)
         group = key.lstrip("+~")
         close = nearest(group, valid) or nearest(group, [name.rsplit(".", 1)[-1] for name in valid])
-        fix = f"python -m jewelenh.{job} --cfg job shows all keys"
-        return f"ConfigError: there is no key {key} in this job.{close}\n  fix:  {fix}"
-    return f"ConfigError: {text}\n  fix:  python -m jewelenh.{job} --help"
+        hint = re.search(r"To append to your config use .*", text)
+        added = f"; where a group takes keys of your own: {hint.group(0)}" if hint else ""
+        fix = f"python -m jewelenh.{job} --cfg job shows all keys{added}"
+        return f"ConfigError: there is no key {key} in this job.{close}\n  fix:      {fix}"
+    return f"ConfigError: {text}\n  fix:      python -m jewelenh.{job} --help"
 
 
 def _first_of_chain(error: BaseException) -> str:

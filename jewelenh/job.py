@@ -1,9 +1,9 @@
-"""What every job shares: Hydra's composition, one readable message for every failure, exit codes.
+"""What every job shares: Hydra's composition, one check of all values, one readable message for a failure, exit codes.
 
-    @job("degrade")                      # composes conf/degrade.yaml
-    def main(cfg: DictConfig) -> None:   # heavy imports belong inside
+    @job("degrade", Degrade)             # composes conf/degrade.yaml, checks it against config.Degrade
+    def main(config: Degrade) -> None:   # heavy imports belong inside
 
-Exit codes: 0 done, 1 failed, 2 the command line or configuration cannot be used, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 1 failed, 2 invalid command line or configuration, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ import errno
 import functools
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jewelenh.composed import run_dir
+from jewelenh.config import parse
 from jewelenh.errors import JewelenhError
-from jewelenh.multirun import apart, driver
 from jewelenh.sweeps.processes import settle_in
 
 log = logging.getLogger(__name__)
@@ -33,87 +36,161 @@ log = logging.getLogger(__name__)
 PACKAGE_DIR = Path(__file__).resolve().parent
 CONF_DIR = PACKAGE_DIR / "conf" if (PACKAGE_DIR / "conf").is_dir() else PACKAGE_DIR.parent / "conf"
 """Inside the package once installed, beside it in a checkout."""
+SHORT_FORMS = {
+    "+experiment=": "experiment=",
+    "+debug=": "debug=",
+    "preview=true": "preview=sheet",
+    "preview=false": "preview=none",
+}
+"""What people type out of habit, and what it is here."""
+KEPT = "what is finished is kept, the same command goes on from there."
 
-SAID = "_jewelenh_said"
-"""Set on an error whose message is out."""
-
-Task = Callable[[DictConfig], Any]
+Schema = TypeVar("Schema")
 
 
-def job(name: str) -> Callable[[Task], Callable[[], None]]:
-    """Turn a function of a composed configuration into the main function of `python -m jewelenh.<name>`."""
+def job(name: str, schema: type[Schema]) -> Callable[[Callable[[Schema], Any]], Callable[[], None]]:
+    """Turn a function of a checked configuration into the main function of `python -m jewelenh.<name>`."""
 
-    def decorate(function: Task) -> Callable[[], None]:
+    def decorate(function: Callable[[Schema], Any]) -> Callable[[], None]:
+        failures: list[BaseException] = []
+
         @functools.wraps(function)
         def task(cfg: DictConfig) -> Any:
-            if apart.is_job_of_sweep():
-                return apart.run_apart(name, cfg)
+            # Hydra is not told of a failure: it would print a line about overrides behind our message.
             try:
-                returned = function(cfg)
-                apart.note_result(returned)
-                return returned
+                return function(parse(schema, plain(cfg), ""))
             except Exception as error:
-                # A part that Hydra instantiates refuses its values in our own words: those are what the user needs.
-                cause = error.__cause__ if isinstance(error.__cause__, JewelenhError) else error
-                _report(cause, debug=bool(cfg.get("debug")))
-                apart.note_failure(cause)
-                if cause is error:
-                    raise
-                raise cause from None
+                failures.append(error)
+                _say(_explained(error, name))
 
         composed = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(task)
 
         @functools.wraps(function)
-        @driver.concluded()
         def main() -> None:
             settle_in()
-            # Hydra then hands every error on to us instead of printing a traceback of its own.
-            os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-            try:
-                composed()
-            except (HydraException, OmegaConfBaseException) as error:
-                if getattr(error, SAID, False):
-                    sys.exit(1)
-                from jewelenh.hints import explain
-
-                _end(explain(error, name, CONF_DIR), 2)
-            except KeyboardInterrupt:
-                _end("Interrupted; what is finished is kept, the same command goes on from there.", 130)
-            except JewelenhError as error:
-                sys.exit(error.exit_code)
-            except OSError as error:
-                if getattr(error, SAID, False):
-                    sys.exit(1)
-                fix = "paths.output_dir=<a folder you can write>"
-                _end(f"{error.strerror or error}: {error.filename or ''}\n  fix:  {fix}", 1)
-            except Exception as error:
-                if not getattr(error, SAID, False):
-                    _report(error, debug="debug=true" in sys.argv)
-                sys.exit(1)
+            register_resolvers()
+            failures.clear()
+            sys.argv[1:] = [_long_form(argument) for argument in sys.argv[1:]]
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises instead of printing a traceback,
+            os.environ.setdefault("OC_CAUSE", "1")  # and OmegaConf keeps what a resolver raised
+            with _terminated_by_exception():
+                try:
+                    composed()
+                except KeyboardInterrupt:
+                    _end(f"Interrupted; {KEPT}", 130)
+                except Exception as error:
+                    failures.append(error)
+                    _say(_explained(error, name))
+            if failures:
+                sys.exit(_exit_code(failures[0]))
 
         return main
 
     return decorate
 
 
-def _report(error: BaseException, debug: bool) -> None:
-    """Say what went wrong as soon as it does: in a sweep the other jobs still run."""
-    setattr(error, SAID, True)
-    if debug:
-        traceback.print_exc()
-    elif isinstance(error, JewelenhError):
-        _say(f"{type(error).__name__}: {error}")
-    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        _say(f"The disk is full: {error.filename or ''}\n  fix:  free some space; what is finished is kept")
-    else:
-        fix = f"this may be a fault of jewelenh; traceback: {_write_traceback() or 'run again with debug=true'}"
-        _say(f"Unexpected {type(error).__name__}: {error}\n  fix:  {fix}")
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return the configuration as resolved plain values, without Hydra's own."""
+    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
-def _write_traceback() -> Path | None:
+def run_dir() -> Path:
+    """Return the output directory that Hydra made for this job."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def overrides() -> list[str]:
+    """Return what the command line says about this job's own configuration."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def register_resolvers() -> None:
+    """Let configurations say `${run_name:}` and `${on_gpu:<with a GPU>,<without>}`."""
+
+    def on_gpu(gpu: Any, cpu: Any, _root_: DictConfig) -> Any:
+        from jewelenh.hardware import has_gpu
+
+        return gpu if has_gpu(_root_.trainer.accelerator) else cpu
+
+    def run_name(_root_: DictConfig) -> str:
+        from jewelenh import identity
+
+        return identity.run_name(_root_)
+
+    OmegaConf.register_new_resolver("on_gpu", on_gpu, replace=True)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+
+def _long_form(argument: str) -> str:
+    for short, long in SHORT_FORMS.items():
+        if argument.lower().startswith(short):
+            return long + argument[len(short) :]
+    return argument
+
+
+@contextmanager
+def _terminated_by_exception() -> Iterator[None]:
+    """Let SIGTERM unwind the job with exit code 143 and a word, where nobody else answers it."""
+
+    def stop(*_: Any) -> None:
+        sys.exit(143)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code == 143:
+            _say(f"Terminated; {KEPT}")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit_code(error: BaseException) -> int:
+    cause = _own_cause(error)
+    if cause is not None:
+        return cause.exit_code
+    return 2 if isinstance(error, HydraException | OmegaConfBaseException) else 1
+
+
+def _own_cause(error: BaseException | None) -> JewelenhError | None:
+    """Return the error of ours behind one that Hydra or OmegaConf raised in its place."""
+    while error is not None and not isinstance(error, JewelenhError):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
+
+
+def _explained(error: BaseException, name: str) -> str:
+    """Return what the user is told of an error; debug=true adds the traceback."""
+    if "debug=true" in sys.argv:
+        traceback.print_exception(error)
+    from_hydra = isinstance(error, HydraException | OmegaConfBaseException)
+    cause = _own_cause(error) if from_hydra or isinstance(error, JewelenhError) else None
+    if cause is not None:
+        return f"{type(cause).__name__}: {cause}"
+    if from_hydra:
+        from jewelenh.hints import explain
+
+        return explain(error, name, CONF_DIR)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full: {error.filename or ''}\n  fix:      free some space; {KEPT}"
+    if isinstance(error, OSError) and not HydraConfig.initialized():
+        fix = "paths.output_dir=<a folder you can write>"
+        return f"{error.strerror or error}: {error.filename or ''}\n  fix:      {fix}"
+    where = _write_traceback(error) or "run again with debug=true"
+    return (
+        f"Unexpected {type(error).__name__}: {error}\n  fix:      this may be a fault of jewelenh; traceback: {where}"
+    )
+
+
+def _write_traceback(error: BaseException) -> Path | None:
     try:
         file = run_dir() / "traceback.txt"
-        file.write_text(traceback.format_exc(), encoding="utf-8")
+        file.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError):
         return None
     return file

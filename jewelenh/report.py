@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from jewelenh.composed import plain
 from jewelenh.job import job
+from jewelenh.schemas import Report
 
 
-@job("report")
-def main(cfg: DictConfig) -> None:
+@job("report", Report)
+def main(config: Report) -> None:
     """Run `python -m jewelenh.report`; exit code 0 also where jobs of the sweep failed."""
-    from jewelenh.errors import ConfigError
     from jewelenh.sweeps.report import write_report
 
-    values = plain(cfg)
-    if not isinstance(values["photos"], int) or values["photos"] < 0:
-        raise ConfigError("photos cannot be used.", expected="a number from 0", found=values["photos"])
-    sweep_dir = _find(str(values["sweep"]), Path(values["paths"]["output_dir"]))
-    files = write_report(sweep_dir, values["photos"])
+    files = write_report(_find(config.sweep, config.paths.output_dir), config.photos)
     print(files["summary.md"].read_text(encoding="utf-8"))  # noqa: T201
     for file in files.values():
         print(f"  {file}")  # noqa: T201
@@ -32,10 +25,10 @@ def _find(wanted: str, output_dir: Path) -> Path:
 
     if wanted != "latest":
         return Path(wanted).expanduser().absolute()
-    found = [file for place in ("*-sweeps", "searches") for file in output_dir.absolute().glob(f"{place}/*/sweep.json")]
+    found = [file for place in ("sweeps", "searches") for file in output_dir.absolute().glob(f"{place}/*/sweep.json")]
     if not found:
-        fix = "run one: python -m jewelenh.train -m +experiment=mild,moderate,severe"
-        raise StageError("There is no sweep yet.", where=output_dir, expected="<job>-sweeps/<time>/sweep.json", fix=fix)
+        fix = "run one: python -m jewelenh.train -m experiment=mild,moderate,severe"
+        raise StageError("There is no sweep yet.", where=output_dir, expected="sweeps/<time>/sweep.json", fix=fix)
     return max(found, key=lambda file: file.stat().st_mtime_ns).parent
 
 

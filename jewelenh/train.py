@@ -1,33 +1,41 @@
 """Job: prepare what is missing, train, test the best checkpoint, and say how good it is.
 
 What is trained is `model.recipe`: `refinement` (the chain's network), `adversarial` (that against a discriminator) or
-`esrgan` (a super-resolution network).
+`esrgan` (a super-resolution network). The run's directory is Hydra's own, named by what decides the result.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 
-from omegaconf import DictConfig
+from jewelenh.job import job, overrides, run_dir
+from jewelenh.schemas import Train
 
-from jewelenh.composed import given_keys, run_dir
-from jewelenh.job import job
+log = logging.getLogger(__name__)
 
 
-@job("train")
-def main(cfg: DictConfig) -> float:
+@job("train", Train)
+def main(config: Train) -> float:
     """Run `python -m jewelenh.train`, or find its result; return what `objective` names."""
-    from jewelenh.multirun.claim import claimed_run, objective_of
+    from jewelenh.runs import held
 
-    with claimed_run(cfg) as run:
-        if not run.is_finished:
+    about = {"level": config.degradation.name, "seed": config.seed, "tags": config.tags, "overrides": overrides()}
+    with held(run_dir(), about, rerun=config.rerun, busy=config.busy) as run:
+        if run.is_finished:
+            log.info("this run is finished (rerun=true makes it again): %s", run.directory)
+        else:
             # Before torch: threads that wait in sleep cost other programs nothing (0.16 against 0.69 s of processor
             # time a step of experiment=compact on two cores that others used too).
             os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+            if config.model.recipe == "esrgan":
+                from jewelenh.enhancer_training.recipe import enhancer as recipe
+            else:
+                from jewelenh.training.run import refinement as recipe
             from jewelenh.training.run import train
 
-            run.finish(train(cfg, run_dir(), given_keys(), run.checkpoint))
-    return objective_of(run, cfg.objective)
+            run.finish(train(config, run, recipe))
+    return run.value(config.objective)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ LAYERS = [
     {"results", "evaluation"},
     {"reporting"},
     {"prediction", "demonstration", "exporting", "sweeps"},
-    {"enhancer_training", "composed", "training"},
+    {"enhancer_training", "training", "identity", "runs", "schemas"},
     {"job", "hints", "multirun", "__main__", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below."""
@@ -35,10 +35,8 @@ LIGHTNING = {
     "training/limits.py",
     "enhancer_training/module.py",
     "enhancer_training/data.py",
-    "training/recipe.py",
-    "training/refinement.py",
     "training/run.py",
-    "training/super_resolution.py",
+    "enhancer_training/recipe.py",
 }
 
 

@@ -152,7 +152,7 @@ def test_one_broken_photo_among_good_ones(run_job, photos, tiny_weights, tmp_pat
         ("train", ["data.crop=0", "source.limit=3"], 2, ["data.crop = 0"]),
         ("evaluate", [], 1, ["No run has left a checkpoint", "jewelenh.train"]),
         ("evaluate", ["checkpoint=none.ckpt"], 1, ["no such checkpoint"]),
-        ("evaluate", ["split=tset"], 2, ["train, val or test"]),
+        ("evaluate", ["split=tset"], 2, ["'train', 'val' or 'test'", "Did you mean test?"]),
         ("predict", [], 2, ["input is needed"]),
         ("fetch", ["paths.output_dir=/dev/null/x"], 1, ["Not a directory", "paths.output_dir"]),
         ("fetch", ["paths.data_dir=/dev/null/x"], 1, ["paths.data_dir"]),

@@ -6,16 +6,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
-from jewelenh.config import Degradation, parse
+from jewelenh.config import Degradation, Preview
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.transforms import steps_of
-from jewelenh.errors import ConfigError, ImageError, SourceError
+from jewelenh.errors import ImageError, SourceError
 from jewelenh.files import write_atomically
 from jewelenh.images import Photo, Pixels, encode_png, read_photo
 from jewelenh.reporting.sheet import Picture, on_white, sheet
@@ -25,24 +23,7 @@ PHOTO_PX = 300
 """Longest side of a shown photo; smaller ones are shown pixel by pixel."""
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Preview:
-    """What the contact sheet shows."""
-
-    photos: Annotated[int, Field(ge=1, le=100)]
-    """Rows, spread evenly over the source."""
-    levels: Mapping[str, Degradation]
-    """Columns, left to right."""
-
-
-def wanted_preview(values: Mapping[str, Any]) -> Preview | None:
-    """Return the checked preview, or None where none is asked for; raise ConfigError."""
-    if values.get("levels"):
-        return parse(Preview, values, "preview")
-    if values.get("photos") is not None:
-        raise ConfigError("preview.photos is given, but no preview is asked for.", fix="add preview=true")
-    return None
+N_PHOTOS = 6
 
 
 def preview(raw: Selection, wanted: Preview, chosen: Degradation, seed: int, file: Path) -> Path:
@@ -54,7 +35,7 @@ def preview(raw: Selection, wanted: Preview, chosen: Degradation, seed: int, fil
     levels = dict(wanted.levels)
     if all(replace(level, variants=chosen.variants) != chosen for level in levels.values()):
         levels[chosen.name if chosen.name not in levels else f"{chosen.name}, as set here"] = chosen
-    rows = [_row(stem, photo, levels.values(), seed) for stem, photo in _spread(raw, wanted.photos)]
+    rows = [_row(stem, photo, levels.values(), seed) for stem, photo in _spread(raw, wanted.photos or N_PHOTOS)]
     note = f"seed {seed}   ·   {len(rows)} of {len(raw.items)} photos   ·   PSNR and SSIM against raw, RGB"
     picture = sheet(["raw", *levels], rows, PHOTO_PX, "Degradation levels", note, enlarge=False)
     write_atomically(file, encode_png(Photo(np.asarray(picture)), compression=6))

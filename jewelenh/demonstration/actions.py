@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 from jinja2 import Environment, PackageLoader
 
+from jewelenh.config import Limits
 from jewelenh.demonstration.checkpoints import Trained, choices
 from jewelenh.demonstration.comparison import SCORED, View, panel, whole
 from jewelenh.demonstration.session import Request, Result, Session
-from jewelenh.demonstration.upload import Limits, read_upload
+from jewelenh.demonstration.upload import read_upload
 from jewelenh.errors import JewelenhError
 from jewelenh.results import Output
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
+from jewelenh.config import Limits
 from jewelenh.demonstration.actions import AS_IT_IS, BEFORE, FORMATS, PANELS, SIZES, Actions, messages
 from jewelenh.demonstration.checkpoints import Trained, choices
 from jewelenh.demonstration.comparison import MOST_ZOOM, View
 from jewelenh.demonstration.session import Session
-from jewelenh.demonstration.upload import Limits
 
 TITLE = "jewelenh"
 DELETE_EVERY_S, DELETE_AFTER_S = 300, 3600

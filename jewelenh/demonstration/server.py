@@ -11,15 +11,12 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
+from jewelenh.config import Limits, Server
 from jewelenh.demonstration.checkpoints import Trained
 from jewelenh.demonstration.session import Session
-from jewelenh.demonstration.upload import Limits
 from jewelenh.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -39,20 +36,6 @@ POLICY = (
 """Whatever the page may contain, the browser asks nobody else for anything."""
 SLACK_BYTES = 65536
 """Around an upload, what the form that carries it takes."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where the page is to be had."""
-
-    host: str = "127.0.0.1"
-    """0.0.0.0 shows it to the whole network."""
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """null: the first free one from 7860."""
-    share: bool = False
-    """true asks Gradio's servers for a public link to it."""
-    open: bool = False
-    """true opens it in a browser."""
 
 
 def with_policy(app: Any) -> Any:

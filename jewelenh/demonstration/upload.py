@@ -5,25 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from PIL import Image
-from pydantic import Field
 
+from jewelenh.config import Limits
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import sha256_of
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the demo takes on."""
-
-    file_mb: Annotated[float, Field(gt=0, le=2000)] = 50.0
-    megapixels: Annotated[float, Field(gt=0, le=178)] = 12.0
-    """Of an upload; with an x4 enhancer the result has sixteen times as many."""
-    queue: Annotated[int, Field(ge=1, le=1000)] = 16
-    """Requests that may wait; one is worked on at a time."""
 
 
 @dataclass(frozen=True)

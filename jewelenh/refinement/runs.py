@@ -23,7 +23,7 @@ def find_checkpoint(wanted: str | Path, output_dir: Path, name: str = BEST) -> P
                 "No run has left a checkpoint yet.",
                 where=output_dir,
                 expected=f"<run>/{CHECKPOINTS}/{name}",
-                fix="train one: python -m jewelenh.train +experiment=mild",
+                fix="train one: python -m jewelenh.train experiment=mild",
             )
         return found[0]
     path = Path(wanted).expanduser()
@@ -35,12 +35,16 @@ def find_checkpoint(wanted: str | Path, output_dir: Path, name: str = BEST) -> P
         "There is no such checkpoint.",
         where=path,
         expected="a .ckpt file, a run directory, or latest",
-        fix=f"one of these:\n            {newest}"
-        if newest
-        else "train one: python -m jewelenh.train +experiment=mild",
+        fix=f"one of these:\n            {newest}" if newest else "train one: python -m jewelenh.train experiment=mild",
     )
 
 
 def _newest(output_dir: Path, name: str) -> list[Path]:
+    """Return the checkpoints of all runs, that of the run which was made, or found finished, last first."""
     files = [path for path in output_dir.glob(f"**/{CHECKPOINTS}/{name}") if path.is_file()]
-    return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return sorted(files, key=_used_ns, reverse=True)
+
+
+def _used_ns(file: Path) -> int:
+    state = file.parent.parent / "run.json"
+    return max(path.stat().st_mtime_ns for path in (file, state) if path.is_file())

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import StageError
-from jewelenh.sweeps.claims import CURVES
 from jewelenh.sweeps.notes import SWEEP, JobNote, notes_of
 
+CURVES = "csv/metrics.csv"
 LEVELS = ("mild", "moderate", "severe", "study")
 """In the order of tables; others follow by name."""
 NOT_SETTINGS = frozenset({"seed", "rerun", "busy", "fail_fast"})

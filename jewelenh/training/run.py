@@ -1,65 +1,144 @@
-"""The run that every recipe shares: trackers, trainer, resume, and an ending that scores the checkpoint."""
+"""A training from its checked configuration to its score: what is trained, on what, the trainer, and the ending."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from PIL import Image
+from pydantic import TypeAdapter
 
 from jewelenh.chain import Chain
-from jewelenh.composed import plain
-from jewelenh.errors import ConfigError
-from jewelenh.hardware import n_cores
-from jewelenh.refinement.runs import CHECKPOINTS, LAST, find_checkpoint
+from jewelenh.config import Hardware
+from jewelenh.hardware import has_gpu, n_cores, native_precision
+from jewelenh.plugins import build
+from jewelenh.refinement.checkpoint import describe, targets
+from jewelenh.refinement.module import RefinementModule
+from jewelenh.refinement.runs import BEST, CHECKPOINTS, LAST, find_checkpoint
+from jewelenh.reporting.evaluation import report
+from jewelenh.runs import Run, is_follower
+from jewelenh.schemas import AdversarialModel, EnhancerModel, Train
+from jewelenh.sources import check_source
+from jewelenh.training.adversarial import AdversarialModule, warm_start
 from jewelenh.training.callbacks import BestValidation
+from jewelenh.training.dashboards import log_test
 from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
 from jewelenh.training.loggers import settle_wandb_mode
-from jewelenh.training.recipe import Recipe
-from jewelenh.training.settling import settle_on_hardware
 
 log = logging.getLogger(__name__)
 
+PRECISIONS = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
+"""Ours -> Lightning's."""
 
-def train(cfg: DictConfig, folder: Path, given: Collection[str], checkpoint: Path | None) -> dict[str, float]:
-    """Train in `folder`, on from `checkpoint` where there is one, and test; return what was measured.
 
-    `given` are the keys that the user set, which stay as they are on every machine.
+@dataclass(frozen=True)
+class Recipe:
+    """What one kind of network brings to the run: a module, its data, and how the run ends."""
+
+    module: pl.LightningModule
+    data: pl.LightningDataModule
+    conclude: Callable[[pl.Trainer, Path, Path], dict[str, float]]
+    """(trainer, tested checkpoint, run directory) -> numbers for the loggers, `score` among them; prints its ending."""
+    tested: str = BEST
+    """The checkpoint that is tested: the best by validation PSNR, unless PSNR is not what the training is for."""
+
+
+def train(config: Train, run: Run, recipe: Callable[[Train, Chain], Recipe]) -> dict[str, float]:
+    """Train in the run's directory, on from its checkpoint where there is one, and test; return what was measured.
+
+    Everything that can be wrong with a setting, and with the photos, is found before a dashboard hears of the run.
 
     Raises:
-        ConfigError: a setting that cannot be used, or no room for checkpoints.
+        ConfigError: an invalid setting. TrainingError: no room for checkpoints, NaN, no memory.
     """
-    chain = Chain.from_config(plain(cfg))
-    settle_on_hardware(cfg, given)
-    _quieten()
+    _leave_out_small_talk()
     torch.set_num_threads(n_cores())
     torch.set_float32_matmul_precision("high")
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    if "wandb" in (cfg.logger or {}):
-        settle_wandb_mode()
-    config = plain(cfg)
-    recipe = _recipe(cfg, chain, config)
-    loggers = [instantiate(logger) for logger in _installed(cfg.logger or {})]
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    chain = Chain(config)
+    check_source(config.source, chain.data_dir)
+    made = recipe(config, chain)
+    loggers = [build(node, f"logger.{name}") for name, node in _installed(config.logger or {}).items()]
     best = BestValidation()
-    callbacks = [best, *(instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback)]
-    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(folder))
+    chosen = {name: node for name, node in (config.callbacks or {}).items() if node}
+    callbacks = [best, *(build(node, f"callbacks.{name}") for name, node in chosen.items())]
+    trainer = build(
+        _trainer(config, made.module), "trainer", callbacks=callbacks, logger=loggers, default_root_dir=run.directory
+    )
+    check_room(run.directory, made.module, n_checkpoints(callbacks))
+    if not is_follower():
+        made.data.prepare_data()
     for logger in loggers:
-        logger.log_hyperparams(config)
-    check_room(folder, recipe.module, n_checkpoints(callbacks))
+        logger.log_hyperparams(as_plain(config))
     with memory_advice():
-        trainer.fit(recipe.module, datamodule=recipe.data, ckpt_path=checkpoint or _resumed(cfg), weights_only=True)
-    return {**_conclude(trainer, recipe, folder), **best.numbers} if trainer.is_global_zero else {}
+        trainer.fit(made.module, datamodule=made.data, ckpt_path=run.checkpoint or _given(config), weights_only=True)
+    return {**_conclude(trainer, made, run.directory), **best.numbers} if trainer.is_global_zero else {}
 
 
-def _quieten() -> None:
+def refinement(config: Train, chain: Chain) -> Recipe:
+    """Build the chain's network, alone or against a discriminator; the pairs are made when the training asks.
+
+    Raises:
+        ConfigError: an invalid setting.
+    """
+    model = config.model
+    assert not isinstance(model, EnhancerModel)
+    network = build(model.network, "model.network")
+    log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
+    data = build(config.data, "data", prepare=functools.cache(chain.pair))
+    parts = {
+        "network": network,
+        "loss": build(model.loss, "model.loss"),
+        "optimizer": build(model.optimizer, "model.optimizer"),
+        "compile": model.compile,
+        "about": lambda: describe(model.network, as_plain(config), data.pairs.directory),
+    }
+    ending = functools.partial(_test_pairs, config.hardware, tuple(targets(model.network)))
+    if not isinstance(model, AdversarialModel):
+        scheduler = build(model.scheduler, "model.scheduler")
+        return Recipe(RefinementModule(scheduler=scheduler, **parts), data, ending)
+    if model.warm_start is not None:
+        warm_start(network, find_checkpoint(model.warm_start, config.paths.output_dir))
+    module = AdversarialModule(
+        settings=parts.pop("loss"),
+        discriminator=build(model.discriminator, "model.discriminator"),
+        discriminator_optimizer=build(model.discriminator_optimizer, "model.discriminator_optimizer"),
+        **parts,
+    )
+    return Recipe(module, data, ending, tested=LAST)
+
+
+def as_plain(config: Train) -> dict[str, Any]:
+    """Return the configuration as plain values, for checkpoints and dashboards; weight files by absolute paths."""
+    values: dict[str, Any] = TypeAdapter(Train).dump_python(config, mode="json", exclude={"hardware"})
+    if config.enhancer.weights is not None:  # the checkpoint will be used from other directories
+        values["enhancer"]["weights"] = str(config.enhancer.weights.expanduser().absolute())
+    return values
+
+
+def _trainer(config: Train, module: pl.LightningModule) -> dict[str, Any]:
+    """Return the trainer's settings with the native precision, and without a clipping that is for one optimiser."""
+    settings = dict(config.trainer)
+    if settings.get("precision") == "auto":
+        device = torch.device("cuda" if has_gpu(settings.get("accelerator", "auto")) else "cpu")
+        settings["precision"] = PRECISIONS[native_precision(device)]
+    clip = settings.get("gradient_clip_val")
+    if clip is not None and not module.automatic_optimization:
+        log.info("trainer.gradient_clip_val=%s is for one optimiser; the two of this model have a gradient_clip", clip)
+        settings["gradient_clip_val"] = None
+    return settings
+
+
+def _leave_out_small_talk() -> None:
     """Leave out what Lightning and W&B say about themselves; their warnings about the run stay."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -68,34 +147,21 @@ def _quieten() -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
 
 
-def _installed(loggers: Any) -> list[Any]:
-    """Leave out, and say so, trackers whose package is not there: they are an extra."""
-    chosen = []
-    for name, logger in loggers.items():
-        package = name if name in {"wandb", "tensorboard"} else None
-        if package and importlib.util.find_spec(package) is None:
-            log.warning("%s is not installed, so this run is not on it: pip install 'jewelenh[tracking]'", package)
+def _installed(loggers: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out, and say so, dashboards whose package is not there: they are an extra."""
+    chosen = {}
+    for name, node in loggers.items():
+        if name in {"wandb", "tensorboard"} and importlib.util.find_spec(name) is None:
+            log.warning("%s is not installed, so this run is not on it: pip install 'jewelenh[tracking]'", name)
             continue
-        chosen.append(logger)
+        chosen[name] = node
+    if "wandb" in chosen:
+        settle_wandb_mode()
     return chosen
 
 
-def _recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Recipe:
-    if cfg.model.recipe in {"refinement", "adversarial"}:
-        from jewelenh.training.refinement import refinement_recipe
-
-        return refinement_recipe(cfg, chain, config)
-    if cfg.model.recipe == "esrgan":
-        from jewelenh.training.super_resolution import esrgan_recipe
-
-        return esrgan_recipe(cfg, chain, config)
-    raise ConfigError(
-        "model.recipe cannot be used.", expected="refinement, adversarial or esrgan", found=cfg.model.recipe
-    )
-
-
-def _resumed(cfg: DictConfig) -> str | None:
-    return None if cfg.resume is None else str(find_checkpoint(cfg.resume, Path(cfg.paths.output_dir), LAST))
+def _given(config: Train) -> str | None:
+    return None if config.ckpt_path is None else str(find_checkpoint(config.ckpt_path, config.paths.output_dir, LAST))
 
 
 def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path) -> dict[str, float]:
@@ -105,3 +171,20 @@ def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path) -> dict[str, fl
         logger.log_metrics({f"test/{name}": value for name, value in numbers.items()}, step=trainer.global_step)
         logger.finalize("success")
     return numbers
+
+
+def _test_pairs(
+    hardware: Hardware, trust: tuple[str, ...], trainer: pl.Trainer, checkpoint: Path, folder: Path
+) -> dict[str, float]:
+    """Test through the one inference path, leave the report, and show both on the dashboards."""
+    findings, files = report([checkpoint], folder, hardware=hardware, trust=trust)
+    scores = findings.first.against_target
+    with Image.open(files["comparison.png"]) as picture:
+        log_test(trainer.loggers, scores, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
+    print(  # noqa: T201
+        f"\nNext:\n  python -m jewelenh.predict input=<photo or folder> output=restored checkpoint={checkpoint}"
+        f"\n  python -m jewelenh.evaluate checkpoint={checkpoint} split=val"
+        "\n  python -m jewelenh.train -m experiment=mild,moderate,severe"
+    )
+    numbers = {f"{name}_{column}": value for name, row in scores.summary.items() for column, value in row.items()}
+    return {**numbers, "score": scores.summary["psnr_db"]["gain"]}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from demo_parts import MODERATE, write_checkpoint
 
+from jewelenh.config import Limits
 from jewelenh.demonstration.checkpoints import Trained, find_trained
 from jewelenh.demonstration.session import Session
-from jewelenh.demonstration.upload import Limits, Upload, read_upload
+from jewelenh.demonstration.upload import Upload, read_upload
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from PIL import Image, ImageCms
 from skimage.metrics import peak_signal_noise_ratio
 from strange_photos import BAD, GOOD, SIZES, noise, saved
 
+from jewelenh.config import Limits
 from jewelenh.demonstration import upload as upload_module
 from jewelenh.demonstration.actions import messages
 from jewelenh.demonstration.checkpoints import choices, find_trained
 from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, SCORED, WHOLE_PX, Scores, View, panel, score, whole
 from jewelenh.demonstration.session import Result
-from jewelenh.demonstration.upload import Limits
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
 from jewelenh.images import Photo, encode_png
 from jewelenh.refinement.input_statistics import Oddity

@@ -5,79 +5,71 @@ from __future__ import annotations
 import functools
 import logging
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from torch import nn
 
 from jewelenh.chain import Chain
-from jewelenh.config import Enhancer, Source, parse
+from jewelenh.config import Enhancer, Source
 from jewelenh.enhancer_training.data import PatchDataModule
 from jewelenh.enhancer_training.module import AdversarialSuperResolution, SuperResolutionModule
 from jewelenh.enhancer_training.patches import Examinations
 from jewelenh.enhancer_training.scoring import means, write_report
-from jewelenh.enhancer_training.settings import PatchData, StartNetwork
 from jewelenh.enhancer_training.start import export, start_network
 from jewelenh.errors import CheckpointError
+from jewelenh.plugins import build
 from jewelenh.refinement.runs import LAST
 from jewelenh.reporting.render import print_table
 from jewelenh.reporting.scores import summary_table
-from jewelenh.training.recipe import Recipe
-from jewelenh.training.settling import leave_clipping_to_the_game
+from jewelenh.schemas import EnhancerModel, Train
+from jewelenh.training.run import Recipe, as_plain
 
 log = logging.getLogger(__name__)
 
 EXPORTED = "network.safetensors"
 
 
-def esrgan_recipe(cfg: DictConfig, chain: Chain, config: dict[str, Any]) -> Recipe:
-    """Build network, data and ending from `cfg.model`; the photos are the chain's source, the level its degradation.
+def enhancer(config: Train, chain: Chain) -> Recipe:
+    """Build network, data and ending from `config.model`; the photos are the source, the level its degradation.
 
     Raises:
-        ConfigError: a setting that cannot be used. WeightsError: weights that are no super-resolution network.
+        ConfigError: an invalid setting. WeightsError: weights that are no super-resolution network.
     """
-    start = parse(StartNetwork, config["model"]["network"], "model.network")
-    settings = parse(PatchData, config["model"]["data"], "model.data")
-    network, scale = start_network(start, chain.paths.cache_dir)
+    model = config.model
+    assert isinstance(model, EnhancerModel)
+    network, scale = start_network(model.network, config.paths.cache_dir)
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     log.info("training %s: x%d, %d parameters", type(network).__name__, scale, n_parameters)
     parts = {
         "network": network,
         "scale": scale,
-        "loss": instantiate(cfg.model.loss),
-        "optimizer": instantiate(cfg.model.optimizer),
-        "about": {"scale": scale, "config": {key: value for key, value in config.items() if key != "hardware"}},
-        "compile": cfg.model.compile,
+        "loss": build(model.loss, "model.loss"),
+        "optimizer": build(model.optimizer, "model.optimizer"),
+        "about": {"scale": scale, "config": as_plain(config)},
+        "compile": model.compile,
     }
-    photos, workers = functools.cache(chain.fetch), chain.hardware.workers
-    data = PatchDataModule(photos, chain.degradation, settings, scale, chain.seed, workers)
-    tests = None if settings.test_root is None else data.examinations(_files_below(settings.test_root, chain))
-    ending = functools.partial(_conclude, network, data, tests, chain)
-    if cfg.model.opponent is None:
-        return Recipe(SuperResolutionModule(scheduler=instantiate(cfg.model.scheduler), **parts), data, ending)
-    return Recipe(_adversarial(cfg, parts), data, ending, tested=LAST)  # by PSNR a game's best is its start
-
-
-def _adversarial(cfg: DictConfig, parts: dict[str, Any]) -> AdversarialSuperResolution:
-    """Set a discriminator beside the network."""
-    leave_clipping_to_the_game(cfg, "model.opponent.settings.gradient_clip")
-    opponent = cfg.model.opponent
-    return AdversarialSuperResolution(
-        discriminator=instantiate(opponent.discriminator),
-        settings=instantiate(opponent.settings),
-        discriminator_optimizer=instantiate(opponent.optimizer),
-        **parts,
-    )
+    photos, workers = functools.cache(chain.fetch), config.hardware.workers
+    data = PatchDataModule(photos, config.degradation, model.data, scale, config.seed, workers)
+    tests = None if model.data.test_root is None else data.examinations(_files_below(model.data.test_root, chain))
+    ending = functools.partial(_conclude, network, data, tests, config)
+    if model.opponent is None:
+        scheduler = None if model.scheduler is None else build(model.scheduler, "model.scheduler")
+        return Recipe(SuperResolutionModule(scheduler=scheduler, **parts), data, ending)
+    opponent = {
+        "discriminator": build(model.opponent.discriminator, "model.opponent.discriminator"),
+        "settings": build(model.opponent.settings, "model.opponent.settings"),
+        "discriminator_optimizer": build(model.opponent.optimizer, "model.opponent.optimizer"),
+    }
+    module = AdversarialSuperResolution(**opponent, **parts)
+    return Recipe(module, data, ending, tested=LAST)  # by PSNR the best is where an adversarial training starts
 
 
 def _conclude(
     network: nn.Module,
     data: PatchDataModule,
     tests: Examinations | None,
-    chain: Chain,
+    config: Train,
     trainer: pl.Trainer,
     checkpoint: Path,
     folder: Path,
@@ -89,12 +81,12 @@ def _conclude(
     file = folder / EXPORTED
     export(network, file)
     photos = tests or data.val
-    upscaler = Upscaler.load(Enhancer(name="trained", weights=file), chain.hardware, chain.paths.cache_dir)
-    tables = write_report(folder, upscaler, photos, chain.degradation.name)
+    upscaler = Upscaler.load(Enhancer(name="trained", weights=file), config.hardware, config.paths.cache_dir)
+    tables = write_report(folder, upscaler, photos, config.degradation.name)
     print_table(summary_table(tables, "small photos"), f"{len(photos)} held-out photos")
     print(  # noqa: T201
         f"\n{folder / 'comparison.png'}\n{folder / 'metrics.json'}\n{file}"
-        f"\n\nNext:\n  python -m jewelenh.train +experiment=mild enhancer.weights={file}"
+        f"\n\nNext:\n  python -m jewelenh.train experiment=mild enhancer.weights={file}"
     )
     numbers = {
         f"{kind}_{name}_{key}": value
@@ -118,6 +110,6 @@ def _files_below(root: Path, chain: Chain) -> list[Path]:
     from jewelenh.sources import fetch
     from jewelenh.stage import check_failures
 
-    selection = fetch(Source(kind="folder", root=root), chain.seed, chain.data_dir)
-    check_failures(selection, "fetch", chain.on_error)
+    selection = fetch(Source(kind="folder", root=root), chain.config.seed, chain.data_dir)
+    check_failures(selection, "fetch", chain.config.on_error)
     return [selection.file(item) for item in selection.items]
