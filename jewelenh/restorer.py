@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jewelenh.config import Enhancer, Hardware, parse
+from jewelenh.errors import ImageError
 from jewelenh.hardware import DTYPES, choose_precision, find_device
 from jewelenh.images import Photo, Pixels, from_signed, resize, to_signed
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
@@ -104,7 +105,11 @@ class Restorer:
 
     @torch.inference_mode()
     def refine(self, input: Pixels, strength: float = 1.0) -> Pixels:
-        """Run the network alone: (H, W, 3) uint8 or uint16 `input` to `refined` of the same size and type."""
+        """Run the network alone: (H, W, 3) uint8 or uint16 `input` to `refined` of the same size and type.
+
+        Raises:
+            ImageError: the network gave NaN or infinity.
+        """
         if strength == 0:
             return input
         height, width = input.shape[:2]
@@ -124,6 +129,11 @@ class Restorer:
         signed = to_signed(pixels).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             refined: Tensor = self.network(signed)
+        if not torch.isfinite(refined).all():
+            raise ImageError(
+                f"The refinement network gave NaN or infinity in {str(self.dtype).removeprefix('torch.')}.",
+                fix="hardware.precision=fp32; if the weights give the same there, they are broken",
+            )
         blended = signed + strength * (refined.float() - signed)
         result: Pixels = from_signed(blended, pixels.dtype)[0].permute(1, 2, 0).cpu().numpy()
         return result

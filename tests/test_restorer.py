@@ -6,7 +6,7 @@ import torch
 
 from jewelenh import restorer as module
 from jewelenh.config import Enhancer, Hardware
-from jewelenh.errors import ConfigError
+from jewelenh.errors import ConfigError, ImageError
 from jewelenh.hardware import DTYPES
 from jewelenh.images import Photo
 from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
@@ -106,3 +106,12 @@ def test_a_checkpoint_of_a_gpu_restores_on_a_cpu(tmp_path, tiny_weights):
     assert restorer.restore(drawn(12, 16)).shape == (48, 64, 3)
     with pytest.raises(ConfigError, match=r"hardware\.device = 'gpu'"):
         Restorer.from_checkpoint(file, device="gpu")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_is_an_error_and_no_picture(restorer, value):
+    with torch.no_grad():
+        next(restorer.network.parameters()).fill_(value)
+    with pytest.raises(ImageError, match=r"NaN or infinity in float32") as caught:
+        restorer.restore(drawn(12, 16))
+    assert "hardware.precision=fp32" in str(caught.value)

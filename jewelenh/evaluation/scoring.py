@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from jewelenh.errors import PairsError
+from jewelenh.errors import ImageError, PairsError
 from jewelenh.evaluation.photos import read_pixels
 from jewelenh.evaluation.scores import N_RESAMPLES, Evaluation, PhotoScore, ScoreTable
 from jewelenh.images import Pixels
@@ -49,7 +49,10 @@ def score_checkpoints(
             before = scores_of(input, target, metrics)
             _show(observers, "input", pair.stem, input, target)
             for name, refine in refines.items():
-                refined = refine(input)
+                try:
+                    refined = refine(input)
+                except ImageError as error:
+                    raise ImageError(error.what, where=f"{pair.stem} ({name})", fix=error.fix) from error
                 values = {"input": before, "refined": scores_of(refined, target, metrics)}
                 scores[name].append(PhotoScore(pair.stem, pair.photo, values))
                 _show(observers, name, pair.stem, refined, target)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +16,8 @@ from jewelenh.plugins import build, find_target
 from jewelenh.refinement.input_statistics import describe_training
 
 KEY = "jewelenh"
+KEYS = (KEY, "jewelenh_esrgan")
+"""Of what a checkpoint says of itself: the chain's network, or a super-resolution network."""
 VERSION = 2
 PREFIX = "network."
 TRUSTED = ("jewelenh", "torch")
@@ -111,6 +111,25 @@ def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> No
         )
 
 
+def open_checkpoint(file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return a checkpoint's content and what it says of itself under `KEY`; nothing in it is executed.
+
+    Raises:
+        CheckpointError: missing, truncated, unsafe, or not ours.
+    """
+    if not file.is_file():
+        raise CheckpointError("There is no such checkpoint.", where=file, fix="python -m jewelenh.train makes one")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of bytes that are no checkpoint, the unpickler raises nearly anything
+        reason = str(error).splitlines()[0][:200] if str(error) else repr(error)
+        raise CheckpointError("The file is no readable checkpoint.", where=file, found=reason) from error
+    about = next((content[key] for key in KEYS if key in content), None) if isinstance(content, dict) else None
+    if not isinstance(about, dict):
+        raise CheckpointError("The file was not written by jewelenh.train.", where=file, expected=f"an entry {KEY!r}")
+    return content, about
+
+
 def read_checkpoint(file: Path, trust: Sequence[str] = ()) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed, and no module is imported for it before `Checkpoint.network`.
 
@@ -121,16 +140,9 @@ def read_checkpoint(file: Path, trust: Sequence[str] = ()) -> Checkpoint:
     Raises:
         CheckpointError: missing, truncated, unsafe, not ours, or of another version.
     """
-    if not file.is_file():
-        raise CheckpointError("There is no such checkpoint.", where=file, fix="python -m jewelenh.train makes one")
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else repr(error)
-        raise CheckpointError("The file is no readable checkpoint.", where=file, found=reason) from error
-    about = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(about, dict):
-        raise CheckpointError("The file was not written by jewelenh.train.", where=file, expected=f"an entry {KEY!r}")
+    content, about = open_checkpoint(file)
+    if KEY not in content:
+        raise CheckpointError("A checkpoint of another recipe.", where=file, expected=f"an entry {KEY!r}")
     if about.get("version") not in range(1, VERSION + 1):
         raise CheckpointError(
             "A checkpoint of another version.", where=file, expected=f"1 to {VERSION}", found=about.get("version")

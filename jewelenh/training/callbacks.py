@@ -40,10 +40,10 @@ class EpochLine(pl.Callback):
         self._started_s, self._first_epoch = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the line; epochs without validation are passed over."""
+        """Log the line, except for epochs without validation, and for runs that have Lightning's progress bar."""
         n_done, n_all = trainer.current_epoch + 1, trainer.max_epochs or -1
         every = trainer.check_val_every_n_epoch or 1
-        if not trainer.is_global_zero or n_done % every:
+        if not trainer.is_global_zero or n_done % every or trainer.progress_bar_callback is not None:
             return
         passed_s = time.monotonic() - self._started_s
         left_s = passed_s / max(1, n_done - self._first_epoch) * max(0, n_all - n_done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import threading
@@ -10,21 +11,55 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from jewelenh.errors import JewelenhError, StoppedError
-from jewelenh.refinement.runs import LAST
+from jewelenh.errors import CheckpointError, JewelenhError, StoppedError
+from jewelenh.files import write_atomically
+from jewelenh.refinement.checkpoint import open_checkpoint
+from jewelenh.refinement.runs import CHECKPOINTS, LAST
 
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class SaveWhenStopped(pl.callbacks.Checkpoint):
-    """Write `last.ckpt` when a run is stopped between two validations.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write checkpoints beside their place, flush and rename them: a reader sees the former one or the new one, whole.
 
-    Ctrl-C and SIGTERM are answered after the batch under way, so that weights, averages, optimiser and the place in the
-    order belong together; a second Ctrl-C ends the run at once. A crash is saved as of the batch before it. Being a
-    `Checkpoint`, this runs after all other callbacks, the one that averages the weights among them.
+    Lightning's own goes through TMPDIR, and copies over the former file where that is another file system.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save to a local `path`."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+
+def usable_checkpoint(run_dir: Path) -> Path | None:
+    """Return the checkpoint from which the run in `run_dir` goes on: `last.ckpt`, else the newest that is whole.
+
+    A file that is torn, or that `jewelenh.train` did not write, is said and passed over.
+    """
+    files = [file for file in (run_dir / CHECKPOINTS).glob("*.ckpt") if not file.name.startswith(".")]
+    for file in sorted(files, key=lambda file: (file.name == LAST, file.stat().st_mtime_ns), reverse=True):
+        try:
+            open_checkpoint(file)
+        except CheckpointError as error:
+            log.warning("not going on from this file: %s", error)
+        else:
+            return file
+    return None
+
+
+class SaveWhenStopped(pl.callbacks.Checkpoint):
+    """Write `last.ckpt` when a run is stopped.
+
+    Ctrl-C and SIGTERM are answered after the batch under way, or after the validation that follows it, so that weights,
+    averages, optimiser and the place in the order belong together; a second Ctrl-C ends the run at once. A crash is
+    saved as of the batch before it. Being a `Checkpoint`, this runs after all other callbacks, the one that averages
+    the weights among them.
     """
 
     def __init__(self, dirpath: str | Path) -> None:
@@ -48,16 +83,20 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop where a signal has come; the last batch of an epoch leaves that to the first of the next.
-
-        Raises:
-            StoppedError: with the file, and how to go on.
-        """
+        """Save and stop where a signal has come; the last batch of an epoch leaves that to the epoch's end."""
         self._step_of_last_batch = trainer.global_step
+        if not trainer.is_last_batch:
+            self._stop_if_asked(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save and stop where a signal came in the last batch or the validation."""
+        self._stop_if_asked(trainer)
+
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
         is_wanted = self._signal is not None
         if trainer.world_size > 1:  # all ranks stop after the same batch
             is_wanted = trainer.strategy.reduce_boolean_decision(is_wanted, all=False)
-        if not is_wanted or trainer.is_last_batch:
+        if not is_wanted:
             return
         trainer.save_checkpoint(self.file)
         number = self._signal or signal.SIGTERM
@@ -71,7 +110,7 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save a crash, unless it hit while the weights moved, while validating, or is an error of ours.
 
-        Our own errors (a loss that is no number) say themselves that the last checkpoint is from before.
+        Our own errors (a NaN or infinite loss) say themselves that the last checkpoint is from before.
         """
         self._give_back()
         between = trainer.training and trainer.global_step == self._step_of_last_batch and trainer.global_step > 0

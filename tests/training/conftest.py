@@ -52,9 +52,8 @@ class Run:
         self.trainer = pl.Trainer(
             max_epochs=epochs,
             callbacks=list(callbacks),
-            enable_progress_bar=False,
             enable_model_summary=False,
-            **{"enable_checkpointing": True, **chosen},
+            **{"enable_checkpointing": True, "enable_progress_bar": False, **chosen},
         )
 
     def fit(self, resume: Path | None = None) -> dict[str, torch.Tensor]:

@@ -81,6 +81,25 @@ def test_both_play_and_the_checkpoint_is_the_network_s(pairs, tmp_path):
     assert set(restored.state_dict()) == set(game.network.state_dict())
 
 
+@pytest.mark.parametrize(("every", "weight"), [(1, 1.0), (8, 1.0), (8, 0.25)])
+def test_a_penalty_that_comes_seldom_weighs_as_much_as_one_at_every_batch(every, weight, monkeypatch):
+    torch.manual_seed(0)
+    judge, adam = PatchDiscriminator(4), functools.partial(torch.optim.Adam, lr=1e-3)
+    settings = AdversarialSettings(r1_every=every, r1_weight=weight)
+    module = AdversarialModule(build(NODE, "model.network"), judge, settings, adam, adam)
+    parts = {}
+    monkeypatch.setattr(module, "_log_parts", lambda found, n: parts.update(found))
+    monkeypatch.setattr(type(module), "_n_batches", 0)
+    targets, pictures = torch.rand(2, 3, 64, 64) * 2 - 1, torch.rand(2, 3, 64, 64) * 2 - 1
+    judge.eval()  # the power iteration of the spectral norm rests
+    loss = float(module._discriminator_loss(pictures, targets).detach())
+    real = targets.clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(judge(real).mean(dim=(1, 2, 3)).sum(), real)
+    penalty = float(slope.flatten(1).norm(dim=1).square().mean())
+    assert float(parts["r1"].detach()) == pytest.approx(penalty, rel=1e-4)
+    assert loss - float(parts["discriminator"].detach()) == pytest.approx(weight * every * penalty / 2, rel=1e-2)
+
+
 def test_before_its_time_the_discriminator_rests(pairs, tmp_path):
     game = Game(pairs, tmp_path, epochs=1, delay_steps=1000).fit()
     assert game.moved("network.") and not game.moved("discriminator.")
