@@ -11,7 +11,7 @@ from jewelenh.schemas import Report
 @job("report", Report)
 def main(config: Report) -> None:
     """Run `python -m jewelenh.report`; exit code 0 also where jobs of the sweep failed."""
-    from jewelenh.sweeps.report import write_report
+    from jewelenh.reporting.sweep import write_report
 
     files = write_report(_find(config.sweep, config.paths.output_dir), config.photos)
     print(files["summary.md"].read_text(encoding="utf-8"))  # noqa: T201

@@ -18,8 +18,7 @@ LAYERS = [
     {"enhancement", "refinement"},
     {"chain", "restorer"},
     {"results", "evaluation"},
-    {"reporting"},
-    {"prediction", "demonstration", "exporting", "sweeps"},
+    {"prediction", "demonstration", "exporting", "reporting", "sweeps"},
     {"enhancer_training", "training", "identity", "runs", "schemas"},
     {"job", "hints", "multirun", "__main__", *JOBS},
 ]

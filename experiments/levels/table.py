@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from jewelenh.evaluation.scores import bootstrap_interval
-from jewelenh.sweeps.gather import Group, SweepResults, gather
+from jewelenh.sweeps.results import Group, SweepResults, read_results
 
 
 def table(sweep: SweepResults, column: str = "level") -> str:
@@ -26,7 +26,7 @@ def _row(group: Group, column: str) -> list[str]:
     spread = group.spread("psnr_db", "gain")
     return [
         group.level if column == "level" else group.settings.partition("=")[2],
-        str(len(group.results)),
+        str(len(group.runs)),
         f"{group.mean('psnr_db', 'input'):.2f}",
         f"{group.mean('psnr_db', 'refined'):.2f}",
         f"{group.mean('psnr_db', 'gain'):+.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}"),
@@ -39,10 +39,10 @@ def _row(group: Group, column: str) -> list[str]:
 def main() -> None:
     """Print the table, and what is missing from it."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
-    sweep = gather(Path(given["sweep"]))
+    sweep = read_results(Path(given["sweep"]))
     print(table(sweep, given.get("column", "level")))
-    for result in sweep.unfinished:
-        print(f"without a result: job {result.note.number} ({result.label}): {result.note.reason}", file=sys.stderr)
+    for run in sweep.unfinished:
+        print(f"without a result: job {run.job.number} ({run.label}): {run.job.reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

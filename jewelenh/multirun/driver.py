@@ -17,8 +17,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from jewelenh.files import write_atomically
-from jewelenh.sweeps.gather import settings_of
 from jewelenh.sweeps.notes import ENDED, SWEEP, JobNote, notes_of
+from jewelenh.sweeps.results import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class _Driver:
     def look(self) -> None:
         """Say what is new."""
         found = list(notes_of(self.sweep_dir))
-        settings = settings_of([note for _, note in found])
+        notes = [note for _, note in found]
+        settings = settings_of({n.number: n.overrides for n in notes}, {n.number: n.level for n in notes})
         for job_dir, note in found:
             if note.sweep_at != self.at:
                 continue
@@ -104,7 +105,7 @@ def _conclude(driver: _Driver) -> int:
 
 def _report(sweep_dir: Path) -> None:
     """Write the sweep's report; a report that fails takes nothing else with it."""
-    from jewelenh.sweeps.report import write_report
+    from jewelenh.reporting.sweep import write_report
 
     try:
         files = write_report(sweep_dir)

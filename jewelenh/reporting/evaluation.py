@@ -129,7 +129,7 @@ def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str
         summaries=_summaries(findings),
         differences=difference_table(findings),
         plots=_plots(findings),
-        photos=[_shown(photo, first.n_photos, findings) for photo in photos],
+        photos=[_shown(photo, len(first.photos), findings) for photo in photos],
         image_names=max((list(photo.images) for photo in photos), key=len),
         worst=worst_table(findings, first.metrics, thumbnails),
         every_photo=_every_photo(findings, thumbnails),

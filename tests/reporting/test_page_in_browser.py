@@ -25,7 +25,8 @@ def report(run_job, drawn_pairs_of_32, tmp_path):
         checkpoint_of(tmp_path / name / "best.ckpt", drawn_pairs_of_32.directory, shift)
         for name, shift in (("darker", -0.05), ("brighter", 0.2))
     ]
-    assert run_job("evaluate", f"checkpoint=[{files[0]},{files[1]}]", "report_dir=out").code == 0
+    both = f"checkpoint=[{files[0]},{files[1]}]"
+    assert run_job("evaluate", "trust=[drawn_scores]", both, "report_dir=out").code == 0
     return (tmp_path / "out" / "report.html").as_uri()
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweeps_drawn import fake_job
+from sweep_record import fake_run
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -34,12 +34,26 @@ def table(monkeypatch, capsys, *words):
 
 
 def test_the_table_has_a_row_for_each_level(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "sweep"
     for number, (level, seed, gain_db) in enumerate([("severe", 1, 0.5), ("mild", 1, 0.1), ("mild", 2, 0.3)]):
-        fake_job(tmp_path, number, gain_db, level=level, seed=seed, overrides=(f"degradation={level}", f"seed={seed}"))
-    fake_job(
-        tmp_path, 3, state="failed", level="severe", seed=2, overrides=("degradation=severe", "seed=2"), reason="no"
+        fake_run(
+            folder,
+            number,
+            gain_db,
+            level=level,
+            seed=seed,
+            overrides=(f"degradation={level}", f"seed={seed}"),
+        )
+    fake_run(
+        folder,
+        3,
+        state="failed",
+        level="severe",
+        seed=2,
+        overrides=("degradation=severe", "seed=2"),
+        reason="no",
     )
-    shown = table(monkeypatch, capsys, f"sweep={tmp_path}")
+    shown = table(monkeypatch, capsys, f"sweep={tmp_path / 'sweep'}")
     lines = shown.out.splitlines()
     assert lines[2].startswith("| mild | 2 | 30.00 | 30.20 | +0.20 ± 0.14 | +0.20 to +0.20 | 2 of 2 |")
     assert lines[3].startswith("| severe | 1 | 30.00 | 30.50 | +0.50 |") and len(lines) == 4
@@ -48,6 +62,6 @@ def test_the_table_has_a_row_for_each_level(tmp_path, monkeypatch, capsys):
 
 def test_the_table_of_a_ladder_shows_the_rungs(tmp_path, monkeypatch, capsys):
     for number, sigma in enumerate(("[0,0]", "[16,16]")):
-        fake_job(tmp_path, number, 0.1, overrides=(f"degradation.noise.gaussian_sigma={sigma}", "seed=1"))
-    lines = table(monkeypatch, capsys, f"sweep={tmp_path}", "column=noise_sigma").out.splitlines()
+        fake_run(tmp_path / "sweep", number, 0.1, overrides=(f"degradation.noise.gaussian_sigma={sigma}", "seed=1"))
+    lines = table(monkeypatch, capsys, f"sweep={tmp_path / 'sweep'}", "column=noise_sigma").out.splitlines()
     assert lines[0].startswith("| noise_sigma | seeds |") and lines[3].startswith("| [16,16] | 1 |")
