@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import StageError
-from jewelenh.sweeps.notes import notes_of
-from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep, relative
+from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep
 
 LEVELS = ("mild", "moderate", "severe", "study")
 """In the order of tables; others follow by name."""
@@ -156,9 +155,7 @@ def read_results(sweep_dir: Path) -> SweepResults:
     Raises:
         StageError: there is no record of a sweep.
     """
-    sweep, known = read_sweep(sweep_dir), {}
-    if sweep is None:
-        sweep, known = _from_notes(sweep_dir)
+    sweep = read_sweep(sweep_dir)
     if sweep is None or not sweep.jobs:
         raise StageError(
             "There are no jobs of a sweep here.",
@@ -170,8 +167,7 @@ def read_results(sweep_dir: Path) -> SweepResults:
         job.number: None if job.directory is None else (sweep_dir / job.directory).resolve() for job in sweep.jobs
     }
     about = {
-        number: known.get(number) or ({} if directory is None else _json(directory / RUN_FILE))
-        for number, directory in directories.items()
+        number: {} if directory is None else _json(directory / RUN_FILE) for number, directory in directories.items()
     }
     settings = settings_of(
         {job.number: job.overrides for job in sweep.jobs},
@@ -245,31 +241,3 @@ def _rows(file: Path) -> list[Mapping[str, float]]:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
     except (OSError, ValueError, TypeError, AttributeError):
         return []
-
-
-def _from_notes(sweep_dir: Path) -> tuple[Sweep | None, dict[int, dict[str, Any]]]:
-    """Read a sweep whose jobs left a note each."""
-    found = list(notes_of(sweep_dir))
-    if not found:
-        return None, {}
-    jobs = tuple(
-        SweepJob(
-            note.number,
-            note.overrides,
-            note.state,
-            relative((place / note.run).resolve(), sweep_dir.resolve()),
-            note.reason,
-            note.device,
-            note.seconds,
-            returned=note.returned,
-        )
-        for place, note in found
-    )
-    about = {
-        note.number: {"level": note.level, "seed": note.seed, "seconds": note.trained_s, "numbers": note.numbers}
-        for _, note in found
-    }
-    told = _json(sweep_dir / "sweep.json")
-    job = str(told.get("job", "train"))
-    command = " ".join(["python", "-m", f"jewelenh.{job}", *told.get("command", [])[1:]])
-    return Sweep(job, command, str(told.get("at", "")), sweep_dir.name, jobs), about

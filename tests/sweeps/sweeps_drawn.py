@@ -11,8 +11,6 @@ from pathlib import Path
 
 from tests_drawn import chain_overrides
 
-from jewelenh.sweeps.notes import JobNote, write_note
-
 
 def small(photos: Path, weights: Path) -> list[str]:
     """Return overrides for a training of one epoch and three steps."""
@@ -50,21 +48,3 @@ def kill_group(process: subprocess.Popen[str]) -> None:
     """Kill a driver and all that it started, as a power cut would."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def fake_job(sweep_dir: Path, number: int, gain_db: float | None = None, **values: object) -> Path:
-    """Leave a job in a sweep directory; with a gain also a tested run of two photos."""
-    job_dir = sweep_dir / str(number)
-    job_dir.mkdir(parents=True)
-    given = {"job": "train", "overrides": (), "state": "finished", "level": "mild", "seed": 1, **values}
-    write_note(job_dir, JobNote(number=number, **given))
-    if gain_db is not None:
-        row = {"input": 30.0, "refined": 30.0 + gain_db, "gain": gain_db, "gain_low": gain_db - 0.1, "gain_high": 9.0}
-        photos = [
-            {"stem": f"{name}-0", "photo": name, "input": {"psnr_db": 30.0}, "refined": {"psnr_db": 30.0 + gain_db}}
-            for name in ("a", "b")
-        ]
-        (job_dir / "metrics.json").write_text(json.dumps({"summary": {"psnr_db": row, "ssim": row}, "photos": photos}))
-        (job_dir / "csv").mkdir()
-        (job_dir / "csv" / "metrics.csv").write_text("epoch,step,val/gain_db,train/loss_epoch\n0,3,0.1,\n0,3,,0.5\n")
-    return job_dir
