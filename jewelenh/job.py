@@ -39,6 +39,8 @@ CONF_DIR = PACKAGE_DIR / "conf" if (PACKAGE_DIR / "conf").is_dir() else PACKAGE_
 SHORT_FORMS = {
     "+experiment=": "experiment=",
     "+debug=": "debug=",
+    "debug=true": "traceback=true",
+    "debug=false": "traceback=false",
     "preview=true": "preview=sheet",
     "preview=false": "preview=none",
 }
@@ -105,7 +107,7 @@ def overrides() -> list[str]:
 
 
 def register_resolvers() -> None:
-    """Let configurations say `${run_name:}` and `${on_gpu:<with a GPU>,<without>}`."""
+    """Let configurations say `${run_name:}`, `${on_gpu:<with a GPU>,<without>}` and `${added:<one>,<list>}`."""
 
     def on_gpu(gpu: Any, cpu: Any, _root_: DictConfig) -> Any:
         from jewelenh.hardware import has_gpu
@@ -118,6 +120,11 @@ def register_resolvers() -> None:
         return identity.run_name(_root_)
 
     OmegaConf.register_new_resolver("on_gpu", on_gpu, replace=True)
+
+    def added(one: Any, others: list[Any]) -> list[Any]:
+        return list(dict.fromkeys([one, *others]))
+
+    OmegaConf.register_new_resolver("added", added, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
@@ -166,7 +173,7 @@ def _own_cause(error: BaseException | None) -> JewelenhError | None:
 
 def _explained(error: BaseException, name: str) -> str:
     """Return what the user is told of an error; debug=true adds the traceback."""
-    if "debug=true" in sys.argv:
+    if any(argument.startswith(("traceback=true", "debug=")) for argument in sys.argv):
         traceback.print_exception(error)
     from_hydra = isinstance(error, HydraException | OmegaConfBaseException)
     cause = _own_cause(error) if from_hydra or isinstance(error, JewelenhError) else None

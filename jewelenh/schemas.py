@@ -58,7 +58,7 @@ class Job:
     hardware: Hardware = Field(default_factory=Hardware)
     seed: Seed = 42
     """Of everything that is drawn."""
-    debug: bool = False
+    traceback: bool = False
     """Show tracebacks."""
     fail_fast: bool = False
     """With -m: start no further job once one has failed."""
@@ -190,7 +190,7 @@ class Train(ChainJob):
     experiment: str = "custom"
     """A recipe of conf/experiment."""
     tags: tuple[str, ...] = ()
-    """For the dashboards."""
+    """For the dashboards, beside the experiment's name."""
     ckpt_path: str | None = None
     """latest, a run directory or a .ckpt: go on from its last checkpoint."""
     rerun: bool = False

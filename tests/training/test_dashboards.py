@@ -40,7 +40,7 @@ def finished(tmp_path_factory) -> Path:
     """The directory of one small run with every logger."""
     root = tmp_path_factory.mktemp("dashboard")
     command = [
-        sys.executable, "-m", "jewelenh.train", "+experiment=mild", "+debugging=smoke", "tags=[one,two]",
+        sys.executable, "-m", "jewelenh.train", "+experiment=mild", "debug=default", "tags=[one,two]",
         "pairs.size=64", "data.crop=32",
     ]  # fmt: skip
     environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
@@ -55,7 +55,7 @@ def test_wandb_holds_curves_panels_the_table_and_the_config(finished):
     (file,) = finished.glob("wandb/offline-run-*/run-*.wandb")
     records = wandb_records(file)
     runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
-    assert runs[0].run_group == "mild" and {"one", "two"} <= set(runs[0].tags)
+    assert runs[0].run_group == "mild" and {"mild", "one", "two"} == set(runs[0].tags)
     history = [record.history for record in records if record.WhichOneof("record_type") == "history"]
     keys = {item.key or "/".join(item.nested_key) for entry in history for item in entry.item}
     assert keys >= CURVES | {"lr-AdamW"}

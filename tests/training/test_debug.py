@@ -16,7 +16,7 @@ def run(run_job, photos, tiny_weights, *more):
 @pytest.mark.slow
 def test_overfit_sees_one_batch_again_and_again_and_learns_it(run_job, photos, tiny_weights, tmp_path):
     outcome = run(
-        run_job, photos, tiny_weights, "+debugging=overfit", "trainer.max_epochs=80",
+        run_job, photos, tiny_weights, "debug=overfit", "trainer.max_epochs=80",
         "trainer.check_val_every_n_epoch=80", "model.optimizer.lr=3e-3",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
@@ -28,7 +28,7 @@ def test_overfit_sees_one_batch_again_and_again_and_learns_it(run_job, photos, t
 
 @pytest.mark.slow
 def test_profile_leaves_the_times_of_a_short_run(run_job, photos, tiny_weights, tmp_path):
-    outcome = run(run_job, photos, tiny_weights, "+debugging=profile", "trainer.max_epochs=1")
+    outcome = run(run_job, photos, tiny_weights, "debug=profile", "trainer.max_epochs=1")
     assert outcome.code == 0, outcome.err
     (file,) = (tmp_path / "outputs").glob("**/*profile*.txt")
     assert "run_training_batch" in file.read_text()
