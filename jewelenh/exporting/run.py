@@ -10,11 +10,11 @@ from typing import Any, Literal
 from torch import nn
 
 from jewelenh.errors import ConfigError
-from jewelenh.exporting.card import FILE_NAME, Exported, model_card
 from jewelenh.exporting.onnx import OPSET, Agreement, Refinement, RefinementChain, export_graph, require_packages
 from jewelenh.exporting.weights import write_weights
 from jewelenh.files import require_writable, write_atomically
 from jewelenh.refinement.checkpoint import Checkpoint
+from jewelenh.reporting.card import FILE_NAME, Exported, model_card
 
 log = logging.getLogger(__name__)
 

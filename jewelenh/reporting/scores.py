@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 from jewelenh.evaluation.photos import in_photos
@@ -59,7 +60,7 @@ def summary_row(metric: Metric, row: Mapping[str, float], images: Sequence[str],
         Entry(metric.text(row["gain"], sign=True), tone="strong" if verdict == "unclear" else verdict),
         Entry(metric.interval(row["gain_low"], row["gain_high"])),
         Entry(improved),
-        Entry(metric.text(row["worst_gain"], sign=True)),
+        Entry(metric.text(row.get("worst_gain", math.nan), sign=True)),
     ]
 
 

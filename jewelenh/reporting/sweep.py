@@ -175,7 +175,7 @@ def csv_text(results: SweepResults) -> str:
 
 def charts(results: SweepResults) -> list[Chart]:
     """Return for each level a chart of the validation gain and one of the loss."""
-    found = []
+    found: list[Chart] = []
     for level in dict.fromkeys(run.level for run in results.runs):
         runs = [run for run in results.runs if run.level == level]
         for column, what in CURVES:
