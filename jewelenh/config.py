@@ -16,7 +16,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from jewelenh.errors import ConfigError
@@ -47,7 +47,7 @@ def _share(value: float) -> float:
     return value
 
 
-Probability = Annotated[float, AfterValidator(_share)]
+Probability = Annotated[float, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 Odds = Annotated[float, Field(ge=0.0)]
 
 

@@ -54,8 +54,10 @@ def _keys_of(job: str, conf_dir: Path) -> list[str]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig, OmegaConf
 
+    from jewelenh.job import VERSION_BASE
+
     GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir=str(conf_dir), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(conf_dir), **VERSION_BASE):
         cfg = compose(config_name=job)
 
     def names(node: DictConfig, prefix: str) -> list[str]:

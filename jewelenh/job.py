@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 PACKAGE_DIR = Path(__file__).resolve().parent
 CONF_DIR = PACKAGE_DIR / "conf" if (PACKAGE_DIR / "conf").is_dir() else PACKAGE_DIR.parent / "conf"
 """Inside the package once installed, beside it in a checkout."""
+IS_HYDRA_13 = hydra.__version__.startswith("1.3.")
+VERSION_BASE = {"version_base": "1.3"} if IS_HYDRA_13 else {}
+"""Hydra 1.3 asks for it, 1.4 warns of it."""
+TARGETS = {} if IS_HYDRA_13 else {"execution_whitelist": hydra.utils.UNSAFE_DISABLE_EXECUTION_CHECKS}
+"""Hydra 1.4 asks which targets may be made: what a user names on the command line may be anything."""
 SHORT_FORMS = {
     "+experiment=": "experiment=",
     "+debug=": "debug=",
@@ -65,7 +70,7 @@ def job(name: str, schema: type[Schema]) -> Callable[[Callable[[Schema], Any]], 
                 failures.append(error)
                 _say(_explained(error, name))
 
-        composed = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(task)
+        composed = hydra.main(config_path=str(CONF_DIR), config_name=name, **VERSION_BASE, **TARGETS)(task)
 
         @functools.wraps(function)
         def main() -> None:
@@ -119,13 +124,13 @@ def register_resolvers() -> None:
 
         return identity.run_name(_root_)
 
-    OmegaConf.register_new_resolver("on_gpu", on_gpu, replace=True)
-
     def added(one: Any, others: list[Any]) -> list[Any]:
         return list(dict.fromkeys([one, *others]))
 
-    OmegaConf.register_new_resolver("added", added, replace=True)
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    # OmegaConf 2.4, which comes with Hydra 1.4, gave the new kind the old one's name.
+    register: Any = OmegaConf.register_new_resolver if IS_HYDRA_13 else OmegaConf.register_resolver
+    for name, resolver in {"on_gpu": on_gpu, "added": added, "run_name": run_name}.items():
+        register(name, resolver, replace=True)
 
 
 def _long_form(argument: str) -> str:
@@ -188,6 +193,9 @@ def _explained(error: BaseException, name: str) -> str:
     if isinstance(error, OSError) and not HydraConfig.initialized():
         fix = "paths.output_dir=<a folder you can write>"
         return f"{error.strerror or error}: {error.filename or ''}\n  fix:      {fix}"
+    if isinstance(error, ImportError) and error.name == "cv2":  # opencv-python, written over the headless build
+        fix = "pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python-headless"
+        return f"OpenCV cannot be loaded: {error}\n  fix:      {fix}"
     where = _write_traceback(error) or "run again with debug=true"
     return (
         f"Unexpected {type(error).__name__}: {error}\n  fix:      this may be a fault of jewelenh; traceback: {where}"

@@ -1,6 +1,7 @@
 """What surrounds the package is true: installing, the Makefile, the container, the workflow, the citation."""
 
 import importlib.metadata
+import os
 import re
 import shlex
 import subprocess
@@ -36,6 +37,14 @@ def installs(target: str) -> list[list[str]]:
     return [words[words.index("install") + 1 :] for words in dry_run(target) if "install" in words]
 
 
+def run_job(job: str, *overrides: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"jewelenh.{job}", *overrides],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(REPO), **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def test_train_installs_only_what_it_needs():
     assert installs("train") == [["-c", "constraints.txt", "-e", ".[tracking]"]]
     assert all(installs(job) == installs("train") for job in ("fetch", "evaluate", "predict", "report"))
@@ -55,6 +64,22 @@ def test_nothing_that_is_installed_overwrites_the_headless_opencv():
     assert re.search(r"^ *GUI: +NONE$", cv2.getBuildInformation(), re.MULTILINE), "make setup puts it right"
     installed = {found.name.lower().replace("_", "-") for found in importlib.metadata.distributions()}
     assert "opencv-python-headless" in installed and "opencv-python" not in installed
+
+
+def test_an_opencv_that_cannot_be_loaded_is_told_from_a_fault_of_ours(tmp_path):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object', name='cv2')\n")
+    ended = run_job("fetch", "source.limit=1", folder=tmp_path, PYTHONPATH=os.pathsep.join([".", *sys.path]))
+    assert ended.returncode == 1
+    assert "libGL.so.1" in ended.stderr and "fix:      pip uninstall -y opencv-python " in ended.stderr
+    assert "fault of jewelenh" not in ended.stderr
+
+
+@pytest.mark.parametrize("argument", ["--cfg=job", "sed=1", "experiment=nothing"])
+def test_nothing_that_hydra_and_omegaconf_deprecate_is_used(tmp_path, argument):
+    """With the next minor versions too, which the requirements allow."""
+    ended = run_job("train", argument, folder=tmp_path, PYTHONWARNINGS="error")
+    assert ended.returncode == (0 if argument == "--cfg=job" else 2), ended.stderr
+    assert "arning" not in ended.stderr
 
 
 def test_every_requirement_is_pinned_and_no_extra_asks_for_the_other_opencv():

@@ -20,7 +20,7 @@ from jewelenh.config import Degradation, Source, parse
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.images import Pixels, read_photo
-from jewelenh.job import CONF_DIR
+from jewelenh.job import CONF_DIR, VERSION_BASE
 from jewelenh.metrics import METRICS
 from jewelenh.sources import SAMPLE_DIR, find_photos
 
@@ -38,7 +38,7 @@ class Scores:
 
 def levels() -> dict[str, Degradation]:
     """Return the shipped levels, as the jobs compose them."""
-    with initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(CONF_DIR), **VERSION_BASE):
         configs = {name: compose("degrade", overrides=[f"degradation={name}"]).degradation for name in LEVELS}
     return {
         name: parse(Degradation, OmegaConf.to_container(config, resolve=True), "degradation")  # type: ignore[arg-type]

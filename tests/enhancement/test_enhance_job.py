@@ -63,9 +63,9 @@ def test_the_shipped_groups_spell_out_every_setting_with_its_default(name):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from jewelenh.job import CONF_DIR
+    from jewelenh.job import CONF_DIR, VERSION_BASE
 
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         cfg = compose("enhance", [f"enhancer={name}"])
     for group, schema in (("enhancer", Enhancer), ("hardware", Hardware)):
         values = OmegaConf.to_container(cfg[group])
