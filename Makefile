@@ -56,7 +56,7 @@ docs: $(FULL) ## write docs/configuration.md and docs/schema anew from the datac
 	$(PY) docs/generate.py
 
 train: $(LIGHT) ## the whole chain on the embedded photos (or ARGS="...")
-	$(PY) -m jewelenh.train $(if $(ARGS),$(ARGS),+experiment=moderate)
+	$(PY) -m jewelenh.train $(if $(ARGS),$(ARGS),experiment=moderate)
 
 demo export: $(FULL)
 	$(PY) -m jewelenh.$@ $(ARGS)

@@ -27,7 +27,7 @@ INLINE = sorted(set(re.findall(r"`(python -m jewelenh\.[^`<\n]+=[^`<\n]+)`", EVE
 
 def test_there_are_commands_to_try():
     assert len(COMMANDS) >= 8
-    assert any("-m +experiment=mild,moderate,severe" in command for command in COMMANDS)
+    assert any("-m experiment=mild,moderate,severe" in command for command in COMMANDS)
 
 
 def test_the_readme_is_short():
@@ -56,7 +56,7 @@ def test_commands_compose_as_written(command, tmp_path):
 def test_the_folder_command_runs(run_job, photos, tiny_weights):
     command = next(command for command in COMMANDS if "source.root=/path/to/photos" in command)
     overrides = shlex.split(command)[3:]
-    assert overrides[0] == "+experiment=mild"
+    assert overrides[0] == "experiment=mild"
     small = [
         *chain_overrides(photos, tiny_weights)[1:],
         "data.crop=32", "data.eval_crop=null", "data.crops_per_photo=1", "model.network.features=4",

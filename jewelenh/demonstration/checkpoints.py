@@ -57,7 +57,7 @@ def find_trained(output_dir: Path, given: Path | None = None) -> list[Trained]:
             "The demo needs a trained checkpoint, and there is none yet.",
             where=output_dir,
             expected=f"<run>/{CHECKPOINTS}/{BEST}",
-            fix="train one on the embedded photos, in minutes: python -m jewelenh.train +experiment=moderate\n"
+            fix="train one on the embedded photos, in minutes: python -m jewelenh.train experiment=moderate\n"
             "            or name one that is elsewhere: python -m jewelenh.demo checkpoint=<file>",
         )
     return found

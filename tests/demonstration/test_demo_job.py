@@ -11,7 +11,7 @@ from jewelenh.demonstration.server import copy_samples, is_local, temporary_fold
 def test_without_a_checkpoint_it_says_how_to_get_one(run_job):
     outcome = run_job("demo")
     assert outcome.code == 1, outcome.err
-    assert "python -m jewelenh.train +experiment=moderate" in outcome.err and "Traceback" not in outcome.err
+    assert "python -m jewelenh.train experiment=moderate" in outcome.err and "Traceback" not in outcome.err
 
 
 @pytest.mark.parametrize(
