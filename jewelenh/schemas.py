@@ -137,6 +137,8 @@ class AdversarialModel(RefinementModel):
     """That against a discriminator."""
 
     recipe: Literal["adversarial"]  # type: ignore[assignment]
+    adversarial: Plugin
+    """Weights beside the loss, and what keeps the two sides steady."""
     discriminator: Plugin
     discriminator_optimizer: Plugin
     warm_start: str | None = None

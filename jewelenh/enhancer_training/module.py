@@ -14,7 +14,7 @@ from jewelenh.finite import check_finite
 from jewelenh.images import from_unit, to_unit
 from jewelenh.metrics import psnr_db
 from jewelenh.schedules import Scheduler, scheduled
-from jewelenh.training.adversarial import Game, GameSettings, Made
+from jewelenh.training.adversarial import AdversarialSettings, AdversarialTraining, GeneratorOutput
 
 KEY = "jewelenh_esrgan"
 Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -100,8 +100,8 @@ class SuperResolutionModule(pl.LightningModule):
         checkpoint[KEY] = self._about
 
 
-class AdversarialSuperResolution(Game, SuperResolutionModule):
-    """A `SuperResolutionModule` in a game: its own loss, and beside it what the game adds; logs what both log."""
+class AdversarialSuperResolution(AdversarialTraining, SuperResolutionModule):
+    """A `SuperResolutionModule` whose network is also trained against a discriminator; logs what both log."""
 
     def __init__(
         self,
@@ -110,23 +110,19 @@ class AdversarialSuperResolution(Game, SuperResolutionModule):
         loss: nn.Module,
         optimizer: Optimiser,
         discriminator: nn.Module,
-        settings: GameSettings,
+        settings: AdversarialSettings,
         discriminator_optimizer: Optimiser,
         about: Mapping[str, Any] | None = None,
         compile: bool = False,
     ) -> None:
         super().__init__(network, scale, loss, optimizer, about=about, compile=compile)
-        self.enter(discriminator, settings, discriminator_optimizer)
+        self.add_discriminator(discriminator, settings, discriminator_optimizer)
 
-    def make(self, batch: Mapping[str, Any]) -> Made:
-        """Enlarge a batch; the pixel loss is of [0, 1], the pictures of the game of [-1, 1]."""
+    def generate(self, batch: Mapping[str, Any]) -> GeneratorOutput:
+        """Enlarge a batch; the pixel loss is of [0, 1], the pictures of the discriminator of [-1, 1]."""
         made, high = self(to_unit(batch["low"])).float(), to_unit(batch["high"])
         loss = self.loss(made, high)
-        return Made(made * 2 - 1, high * 2 - 1, loss, {"pixels": loss})
-
-    def network_optimizer(self) -> torch.optim.Optimizer:
-        """Return the optimiser of the super-resolution network."""
-        return self._optimizer(self.network.parameters())
+        return GeneratorOutput(made * 2 - 1, high * 2 - 1, loss, {"pixels": loss})
 
 
 def bicubic(low: Tensor, scale: int) -> Tensor:

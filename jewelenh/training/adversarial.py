@@ -1,7 +1,7 @@
-"""The game: a discriminator tells what the network made from its target, and the network learns to pass.
+"""Training against a discriminator, which learns to tell what the network makes from its target.
 
 What the reference study set aside as unstable is steadied by five things: a start from a network that already works, a
-bounded discriminator (spectral norm), a penalty on its slope (R1), a term that begins late, and averaged weights.
+bounded discriminator (spectral norm), a gradient penalty (R1), a term that begins late, and averaged weights.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jewelenh.errors import CheckpointError, ConfigError
+from jewelenh.errors import CheckpointError
 from jewelenh.finite import check_finite
 from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.module import Optimiser, RefinementModule
 from jewelenh.training.perceptual import PerceptualLoss
 
@@ -29,8 +28,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class GameSettings:
-    """Weights beside the pixel loss, and what keeps them steady."""
+class AdversarialSettings:
+    """Weights beside the pixel loss, and what keeps the two sides steady."""
 
     adversarial_weight: float = 0.01
     """The study used 1.0 beside an L1 of 1.0."""
@@ -39,7 +38,7 @@ class GameSettings:
     perceptual_file: str | None = None
     """torchvision's vgg19-dcbb9e9d.pth; None asks the usual cache."""
     r1_weight: float = 1.0
-    """Of half the squared slope of the discriminator at targets (Mescheder et al., ICML 2018); 0 leaves it out."""
+    """Of half the squared gradient of the discriminator at targets (Mescheder et al., ICML 2018); 0 leaves it out."""
     r1_every: int = 8
     """Batches between two penalties, each then weighs that much more (Karras et al., CVPR 2020)."""
     delay_steps: int = 200
@@ -50,14 +49,12 @@ class GameSettings:
     def __post_init__(self) -> None:
         for name in ("adversarial_weight", "perceptual_weight", "r1_weight", "delay_steps"):
             if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"{name} of the game cannot be used.", expected="0 or more", found=getattr(self, name)
-                )
+                raise ValueError(f"{name}={getattr(self, name)}: allowed is 0 or more")
         if self.r1_every < 1:
-            raise ConfigError("r1_every of the game cannot be used.", expected="1 or more", found=self.r1_every)
+            raise ValueError(f"r1_every={self.r1_every}: allowed is 1 or more")
 
 
-class Made(NamedTuple):
+class GeneratorOutput(NamedTuple):
     """What a network made of a batch: pictures (B, 3, H, W) in [-1, 1], their targets, the pixel loss and its parts."""
 
     pictures: Tensor
@@ -66,46 +63,45 @@ class Made(NamedTuple):
     parts: dict[str, Tensor]
 
 
-class Game(pl.LightningModule):
+class AdversarialTraining(pl.LightningModule):
     """Mixed in before a module that trains `network`; that module says what is made of a batch.
 
     Logs `train/loss`, `train/adversarial`, `train/perceptual`, `train/discriminator`, `train/r1` and
-    `train/told_apart`: the share of patches that the discriminator puts on the right side (0.5 is guessing, 1 has won).
-    Steps of both sides count in `global_step`.
+    `train/discriminator_accuracy`: the share of patches that the discriminator puts on the right side (0.5 is guessing,
+    1 has won). Steps of both sides count in `global_step`.
     """
 
     network: nn.Module
+    _optimizer: Optimiser
 
-    def enter(
+    def add_discriminator(
         self,
         discriminator: nn.Module,
-        game: GameSettings,
+        settings: AdversarialSettings,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
     ) -> None:
         """Take the other side in, and its optimiser."""
         self.automatic_optimization = False
-        self.discriminator, self.game, self._discriminator_optimizer = discriminator, game, optimizer
+        self.discriminator, self.settings, self._discriminator_optimizer = discriminator, settings, optimizer
         # in a tuple: 20 million weights that never change are no part of a checkpoint
-        self._perceptual = (PerceptualLoss(game.perceptual_file),) if game.perceptual_weight else ()
+        self._perceptual = (PerceptualLoss(settings.perceptual_file),) if settings.perceptual_weight else ()
 
     @abstractmethod
-    def make(self, batch: Mapping[str, Any]) -> Made:
+    def generate(self, batch: Mapping[str, Any]) -> GeneratorOutput:
         """Run the network over a batch of training."""
 
-    @abstractmethod
-    def network_optimizer(self) -> torch.optim.Optimizer:
-        """Return the network's optimiser."""
-
     def configure_optimizers(self) -> Any:
-        """Build both optimisers; the schedules of a game are flat."""
-        return self.network_optimizer(), self._discriminator_optimizer(self.discriminator.parameters())
+        """Build both optimisers; their learning rates stay as they are."""
+        return self._optimizer(self.network.parameters()), self._discriminator_optimizer(
+            self.discriminator.parameters()
+        )
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Move the network, then the discriminator."""
         for_network, for_discriminator = cast("list[Any]", self.optimizers())
-        has_begun = self._n_batches >= self.game.delay_steps and self.game.adversarial_weight > 0
+        has_begun = self._n_batches >= self.settings.delay_steps and self.settings.adversarial_weight > 0
         self.toggle_optimizer(for_network)
-        made = self.make(batch)
+        made = self.generate(batch)
         self._move(for_network, self._network_loss(made, has_begun))
         self.untoggle_optimizer(for_network)
         if has_begun:
@@ -114,7 +110,7 @@ class Game(pl.LightningModule):
             self.untoggle_optimizer(for_discriminator)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Stop before a loss that is no number reaches the weights of either side."""
+        """Stop before a NaN or infinite loss reaches the weights of either side."""
         check_finite(self._last_loss, self.global_step)
 
     @property
@@ -122,32 +118,31 @@ class Game(pl.LightningModule):
         """Return the batches before this one, over all epochs and resumes."""
         return int(self.trainer.fit_loop.total_batch_idx)
 
-    def _network_loss(self, made: Made, has_begun: bool) -> Tensor:
+    def _network_loss(self, made: GeneratorOutput, has_begun: bool) -> Tensor:
         loss, parts = made.loss, dict(made.parts)
         if self._perceptual:
             judge = self._perceptual[0].to(made.pictures.device)
             parts["perceptual"] = judge(made.pictures, made.targets)
-            loss = loss + self.game.perceptual_weight * parts["perceptual"]
+            loss = loss + self.settings.perceptual_weight * parts["perceptual"]
         if has_begun:
             parts["adversarial"] = F.softplus(-self.discriminator(made.pictures)).mean()
-            loss = loss + self.game.adversarial_weight * parts["adversarial"]
+            loss = loss + self.settings.adversarial_weight * parts["adversarial"]
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(made.targets))
         self._log_parts(parts, len(made.targets))
         return loss
 
     def _discriminator_loss(self, pictures: Tensor, targets: Tensor) -> Tensor:
-        game = self.game
-        is_penalised = game.r1_weight > 0 and self._n_batches % game.r1_every == 0
+        is_penalised = self.settings.r1_weight > 0 and self._n_batches % self.settings.r1_every == 0
         targets = targets.detach().clone().requires_grad_(is_penalised)
-        with torch.autocast(pictures.device.type, enabled=False):  # slopes of bf16 are too coarse
+        with torch.autocast(pictures.device.type, enabled=False):  # gradients of gradients in bf16 are too coarse
             real, made = self.discriminator(targets), self.discriminator(pictures)
             loss = F.softplus(-real).mean() + F.softplus(made).mean()
-            right = ((real > 0).float().mean() + (made < 0).float().mean()) / 2
-            parts = {"discriminator": loss, "told_apart": right}
+            accuracy = ((real > 0).float().mean() + (made < 0).float().mean()) / 2
+            parts = {"discriminator": loss, "discriminator_accuracy": accuracy}
             if is_penalised:
                 (slope,) = torch.autograd.grad(real.mean(dim=(1, 2, 3)).sum(), targets, create_graph=True)
                 parts["r1"] = slope.square().sum(dim=(1, 2, 3)).mean()
-                loss = loss + 0.5 * game.r1_weight * game.r1_every * parts["r1"]
+                loss = loss + 0.5 * self.settings.r1_weight * self.settings.r1_every * parts["r1"]
         self._log_parts(parts, len(targets))
         return loss
 
@@ -159,25 +154,18 @@ class Game(pl.LightningModule):
         self._last_loss = loss.detach()
         optimizer.zero_grad()
         self.manual_backward(loss)
-        if self.game.gradient_clip is not None:
-            self.clip_gradients(optimizer, self.game.gradient_clip, "norm")
+        if self.settings.gradient_clip is not None:
+            self.clip_gradients(optimizer, self.settings.gradient_clip, "norm")
         optimizer.step()
 
 
-@dataclass(frozen=True)
-class AdversarialSettings(GameSettings):
-    """The game's weights and those of the pixel loss beside them."""
-
-    l1_weight: float = 1.0
-    mse_weight: float = 0.5
-
-
-class AdversarialModule(Game, RefinementModule):
-    """A `RefinementModule` whose loss has an opponent; logs what both log."""
+class AdversarialModule(AdversarialTraining, RefinementModule):
+    """A `RefinementModule` whose network is also trained against a discriminator."""
 
     def __init__(
         self,
         network: nn.Module,
+        loss: nn.Module,
         discriminator: nn.Module,
         settings: AdversarialSettings,
         optimizer: Optimiser,
@@ -185,19 +173,13 @@ class AdversarialModule(Game, RefinementModule):
         about: Callable[[], Mapping[str, Any]] = dict,
         compile: bool = False,
     ) -> None:
-        loss = PixelLoss(settings.l1_weight, settings.mse_weight)
         super().__init__(network, loss, optimizer, about=about, compile=compile)
-        self.enter(discriminator, settings, discriminator_optimizer)
+        self.add_discriminator(discriminator, settings, discriminator_optimizer)
 
-    def make(self, batch: Mapping[str, Any]) -> Made:
+    def generate(self, batch: Mapping[str, Any]) -> GeneratorOutput:
         """Refine a batch; pictures and targets in [-1, 1]."""
         refined = self(batch["input"]).float()
-        loss, parts = self.compare(refined, batch["target"])
-        return Made(refined, batch["target"], loss, parts)
-
-    def network_optimizer(self) -> torch.optim.Optimizer:
-        """Return the optimiser of the refinement network."""
-        return self._optimizer(self.network.parameters())
+        return GeneratorOutput(refined, batch["target"], *self.compare(refined, batch["target"]))
 
 
 def warm_start(network: nn.Module, file: Path) -> None:

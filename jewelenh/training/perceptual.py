@@ -78,6 +78,6 @@ def _weights(file: Path | None) -> dict[str, Any]:
             where=file or cache,
             expected=f"torchvision's VGG19, {URL}",
             found=str(error).splitlines()[0] if str(error) else repr(error),
-            fix="put the file there, or model.loss.perceptual_file=<its path>, or train without: "
-            "model.loss.perceptual_weight=0",
+            fix="put the file there, or perceptual_file=<its path> beside perceptual_weight, or train without it: "
+            "perceptual_weight=0",
         ) from error

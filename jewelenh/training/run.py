@@ -109,7 +109,7 @@ def refinement(config: Train, chain: Chain) -> Recipe:
     if model.warm_start is not None:
         warm_start(network, find_checkpoint(model.warm_start, config.paths.output_dir))
     module = AdversarialModule(
-        settings=parts.pop("loss"),
+        settings=build(model.adversarial, "model.adversarial"),
         discriminator=build(model.discriminator, "model.discriminator"),
         discriminator_optimizer=build(model.discriminator_optimizer, "model.discriminator_optimizer"),
         **parts,

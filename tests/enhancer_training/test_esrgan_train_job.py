@@ -124,4 +124,6 @@ def test_a_trained_network_goes_on_against_a_discriminator(run_job, renders, tmp
     assert set(after) == set(names), "the discriminator is no part of the network"
     assert any(not torch.equal(after[name], value) for name, value in names.items())
     curves = newest(tmp_path / "outputs", "metrics.csv").read_text().splitlines()
-    assert {"train/adversarial", "train/discriminator", "train/told_apart", "train/pixels"} <= set(curves[0].split(","))
+    assert {"train/adversarial", "train/discriminator", "train/discriminator_accuracy", "train/pixels"} <= set(
+        curves[0].split(",")
+    )

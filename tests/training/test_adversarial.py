@@ -1,4 +1,4 @@
-"""The adversarial parts: sizes of the study's networks, a game that both play, and a start from a trained network."""
+"""The adversarial parts: sizes of the study's networks, a training in which both sides move, and a start from a trained network."""
 
 import functools
 import warnings
@@ -14,12 +14,14 @@ from jewelenh.errors import CheckpointError, ConfigError, TrainingError, Weights
 from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, read_checkpoint
+from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.networks import RefinementCNN
 from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, warm_start
 from jewelenh.training.callbacks import warm_average
 from jewelenh.training.discriminator import PatchDiscriminator
 from jewelenh.training.perceptual import LAYERS, PerceptualLoss
 
+SETTINGS = "jewelenh.training.adversarial.AdversarialSettings"
 NODE = {"_target_": "jewelenh.refinement.networks.RefinementUNet", "features": 4, "fold": 2, "blocks": 1, "depth": 1}
 
 
@@ -42,7 +44,7 @@ def test_spectral_norm_bounds_the_gain_of_every_layer():
     assert all(float(torch.linalg.matrix_norm(w.flatten(1), 2)) == pytest.approx(1, abs=0.05) for w in weights)
 
 
-class Game:
+class Fit:
     def __init__(self, pairs, folder, epochs=2, lr=1e-3, callbacks=(), **settings):
         torch.manual_seed(0)
         self.network = build(NODE, "model.network")
@@ -50,7 +52,7 @@ class Game:
         adam = functools.partial(torch.optim.Adam, lr=lr)
         chosen = {"delay_steps": 4, "r1_every": 2, "adversarial_weight": 0.1, **settings}
         self.module = AdversarialModule(
-            self.network, PatchDiscriminator(4), AdversarialSettings(**chosen), adam, adam,
+            self.network, PixelLoss(1.0, 0.5), PatchDiscriminator(4), AdversarialSettings(**chosen), adam, adam,
             about=lambda: describe(NODE, config, pairs.directory),
         )  # fmt: skip
         self.start = {name: value.clone() for name, value in self.module.state_dict().items()}
@@ -71,14 +73,20 @@ class Game:
         return any(not torch.equal(self.module.state_dict()[name], self.start[name]) for name in names)
 
 
-def test_both_play_and_the_checkpoint_is_the_network_s(pairs, tmp_path):
-    game = Game(pairs, tmp_path, callbacks=[WeightAveraging(avg_fn=warm_average(0.9))]).fit()
-    values = {name: float(value) for name, value in game.trainer.callback_metrics.items()}
-    assert {"train/adversarial", "train/discriminator", "train/r1", "train/told_apart", "val/gain_db"} <= set(values)
-    assert 0 <= values["train/told_apart"] <= 1 and values["train/r1"] >= 0
-    assert game.moved("network.") and game.moved("discriminator.")
+def test_both_sides_move_and_the_checkpoint_is_the_network_s(pairs, tmp_path):
+    fit = Fit(pairs, tmp_path, callbacks=[WeightAveraging(avg_fn=warm_average(0.9))]).fit()
+    values = {name: float(value) for name, value in fit.trainer.callback_metrics.items()}
+    assert {
+        "train/adversarial",
+        "train/discriminator",
+        "train/r1",
+        "train/discriminator_accuracy",
+        "val/gain_db",
+    } <= set(values)
+    assert 0 <= values["train/discriminator_accuracy"] <= 1 and values["train/r1"] >= 0
+    assert fit.moved("network.") and fit.moved("discriminator.")
     restored = read_checkpoint(tmp_path / "last.ckpt").network()
-    assert set(restored.state_dict()) == set(game.network.state_dict())
+    assert set(restored.state_dict()) == set(fit.network.state_dict())
 
 
 @pytest.mark.parametrize(("every", "weight"), [(1, 1.0), (8, 1.0), (8, 0.25)])
@@ -86,7 +94,7 @@ def test_a_penalty_that_comes_seldom_weighs_as_much_as_one_at_every_batch(every,
     torch.manual_seed(0)
     judge, adam = PatchDiscriminator(4), functools.partial(torch.optim.Adam, lr=1e-3)
     settings = AdversarialSettings(r1_every=every, r1_weight=weight)
-    module = AdversarialModule(build(NODE, "model.network"), judge, settings, adam, adam)
+    module = AdversarialModule(build(NODE, "model.network"), PixelLoss(1.0, 0.5), judge, settings, adam, adam)
     parts = {}
     monkeypatch.setattr(module, "_log_parts", lambda found, n: parts.update(found))
     monkeypatch.setattr(type(module), "_n_batches", 0)
@@ -101,31 +109,31 @@ def test_a_penalty_that_comes_seldom_weighs_as_much_as_one_at_every_batch(every,
 
 
 def test_before_its_time_the_discriminator_rests(pairs, tmp_path):
-    game = Game(pairs, tmp_path, epochs=1, delay_steps=1000).fit()
-    assert game.moved("network.") and not game.moved("discriminator.")
-    assert "train/adversarial" not in game.trainer.callback_metrics
+    fit = Fit(pairs, tmp_path, epochs=1, delay_steps=1000).fit()
+    assert fit.moved("network.") and not fit.moved("discriminator.")
+    assert "train/adversarial" not in fit.trainer.callback_metrics
 
 
-def test_a_resumed_game_equals_an_unbroken_one(pairs, tmp_path):
-    whole = Game(pairs, tmp_path / "whole", epochs=3).fit()
-    Game(pairs, tmp_path / "part", epochs=2).fit()
-    again = Game(pairs, tmp_path / "part", epochs=3).fit(tmp_path / "part" / "last.ckpt")
+def test_a_resumed_run_equals_an_unbroken_one(pairs, tmp_path):
+    whole = Fit(pairs, tmp_path / "whole", epochs=3).fit()
+    Fit(pairs, tmp_path / "part", epochs=2).fit()
+    again = Fit(pairs, tmp_path / "part", epochs=3).fit(tmp_path / "part" / "last.ckpt")
     assert again.trainer.global_step == whole.trainer.global_step
     expected = whole.module.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in again.module.state_dict().items())
 
 
-def test_a_loss_that_is_no_number_ends_the_game(pairs, tmp_path):
-    game = Game(pairs, tmp_path, lr=1e30, gradient_clip=None)
+def test_a_nan_or_infinite_loss_ends_the_run(pairs, tmp_path):
+    fit = Fit(pairs, tmp_path, lr=1e30, gradient_clip=None)
     with pytest.raises(TrainingError, match="The loss is"):
-        game.fit()
+        fit.fit()
 
 
 def test_a_start_from_a_trained_network_and_from_another(pairs, tmp_path):
-    game = Game(pairs, tmp_path, epochs=1).fit()
+    fit = Fit(pairs, tmp_path, epochs=1).fit()
     fresh = build(NODE, "model.network")
     warm_start(fresh, tmp_path / "last.ckpt")
-    assert all(torch.equal(value, game.network.state_dict()[name]) for name, value in fresh.state_dict().items())
+    assert all(torch.equal(value, fit.network.state_dict()[name]) for name, value in fresh.state_dict().items())
     with pytest.raises(CheckpointError, match="cannot start") as caught:
         warm_start(RefinementCNN(8), tmp_path / "last.ckpt")
     assert "RefinementCNN" in str(caught.value) and "RefinementUNet {'features': 4" in str(caught.value)
@@ -171,14 +179,14 @@ def test_without_the_weights_of_vgg_the_fix_is_said(tmp_path, monkeypatch):
     )
     with pytest.raises(WeightsError, match="cannot be had") as caught:
         PerceptualLoss()
-    assert "model.loss.perceptual_weight=0" in str(caught.value) and "no net" in str(caught.value)
+    assert "perceptual_weight=0" in str(caught.value) and "no net" in str(caught.value)
     (tmp_path / "other.pth").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"other\.pth"):
         PerceptualLoss(tmp_path / "other.pth")
 
 
 def test_settings_that_cannot_be():
-    with pytest.raises(ConfigError, match="r1_every"):
-        AdversarialSettings(r1_every=0)
-    with pytest.raises(ConfigError, match="delay_steps"):
-        AdversarialSettings(delay_steps=-1)
+    with pytest.raises(ConfigError, match=r"(?s)model\.adversarial.*r1_every=0"):
+        build({"_target_": SETTINGS, "r1_every": 0}, "model.adversarial")
+    with pytest.raises(ConfigError, match=r"delay_steps=-1"):
+        build({"_target_": SETTINGS, "delay_steps": -1}, "model.adversarial")
