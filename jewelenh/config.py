@@ -61,7 +61,7 @@ class Source:
     """Folder of photos (`folder`), or the place a Kaggle data set is unpacked to (default: below `paths.data_dir`)."""
     dataset: str | None = None
     """Kaggle data set as `owner/name`."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, strict=True)] | None = None
     """Use this many photos, a seeded choice that only grows: the first 60 are among the first 70."""
     extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
     """File endings taken for photos, in any case."""

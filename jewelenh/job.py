@@ -44,19 +44,25 @@ TARGETS = {} if IS_HYDRA_13 else {"execution_whitelist": hydra.utils.UNSAFE_DISA
 SHORT_FORMS = {
     "+experiment=": "experiment=",
     "+debug=": "debug=",
+    "resume=": "ckpt_path=",  # its name in earlier versions
     "debug=true": "traceback=true",
     "debug=false": "traceback=false",
     "preview=true": "preview=sheet",
     "preview=false": "preview=none",
 }
 """What people type out of habit, and what it is here."""
+WIDTH = 110
+"""Of a line of the configuration, in characters."""
 KEPT = "what is finished is kept, the same command goes on from there."
 
 Schema = TypeVar("Schema")
 
 
-def job(name: str, schema: type[Schema]) -> Callable[[Callable[[Schema], Any]], Callable[[], None]]:
-    """Turn a function of a checked configuration into the main function of `python -m jewelenh.<name>`."""
+def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callable[[Schema], Any]], Callable[[], None]]:
+    """Turn a function of a checked configuration into the main function of `python -m jewelenh.<name>`.
+
+    With `show` the resolved configuration is logged in one screen and kept beside the results, as config.yaml.
+    """
 
     def decorate(function: Callable[[Schema], Any]) -> Callable[[], None]:
         failures: list[BaseException] = []
@@ -65,7 +71,10 @@ def job(name: str, schema: type[Schema]) -> Callable[[Callable[[Schema], Any]], 
         def task(cfg: DictConfig) -> Any:
             # Hydra is not told of a failure: it would print a line about overrides behind our message.
             try:
-                return function(parse(schema, plain(cfg), ""))
+                config = parse(schema, plain(cfg), "")
+                if show:
+                    _show(plain(cfg))
+                return function(config)
             except Exception as error:
                 failures.append(error)
                 _say(_explained(error, name))
@@ -104,6 +113,26 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def run_dir() -> Path:
     """Return the output directory that Hydra made for this job."""
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _show(values: dict[str, Any]) -> None:
+    """Log a line for each group, and keep everything as YAML."""
+    for name, value in values.items():
+        text = ", ".join(_leaves(value)) if isinstance(value, dict) else str(value or "")
+        if not text:
+            continue
+        log.info("  %-11s %s", name, text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ...")
+    OmegaConf.save(OmegaConf.create(values), run_dir() / "config.yaml")
+
+
+def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif name == "_target_":
+            yield f"{prefix}{str(value).rpartition('.')[2]}"
+        elif value is not None:
+            yield f"{prefix}{name}={value}"
 
 
 def overrides() -> list[str]:

@@ -15,7 +15,7 @@ from jewelenh.schemas import Train
 log = logging.getLogger(__name__)
 
 
-@job("train", Train)
+@job("train", Train, show=True)
 def main(config: Train) -> float:
     """Run `python -m jewelenh.train`, or find its result; return what `objective` names."""
     from jewelenh.runs import held

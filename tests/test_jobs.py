@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tests_drawn import chain_overrides
 
 from jewelenh.pairs.contract import read_pairs
@@ -93,8 +94,8 @@ def test_a_sweep_makes_one_run_each(run_job, photos, tiny_weights, tmp_path):
     small = ["data.crops_per_photo=1", "trainer.max_epochs=1", "logger=csv", "seed=1,2"]
     outcome = train(run_job, photos, tiny_weights, *small, flags=["-m"])
     assert outcome.code == 0, outcome.err
-    runs = sorted((tmp_path / "outputs" / "train-sweeps").glob("*/*/metrics.json"))
-    assert [run.parent.name for run in runs] == ["0", "1"]
+    runs = sorted((tmp_path / "outputs" / "train").glob("*/metrics.json"))
+    assert [run.parent.name.rpartition("-")[0] for run in runs] == ["mild-seed1", "mild-seed2"]
 
 
 @pytest.mark.slow
@@ -109,7 +110,7 @@ def test_resume_goes_on_where_the_last_checkpoint_is(run_job, photos, tiny_weigh
     assert half.code == 143, half.err
     rest = train(
         run_job, photos, tiny_weights, "trainer.max_epochs=3", "logger=csv", "trainer.precision=32-true",
-        "resume=latest", "paths.output_dir=half",
+        "ckpt_path=latest", "paths.output_dir=half",
     )  # fmt: skip
     assert rest.code == 0, rest.err
     resumed = torch.load(newest(tmp_path / "half", "last.ckpt"), weights_only=True)
@@ -140,7 +141,7 @@ def test_one_broken_photo_among_good_ones(run_job, photos, tiny_weights, tmp_pat
 @pytest.mark.parametrize(
     ("job", "overrides", "code", "words"),
     [
-        ("fetch", ["source=folder", "source.root=nowhere"], 1, ["not there", "source.root=nowhere"]),
+        ("fetch", ["source=folder", "source.root=nowhere"], 1, ["not there", "source.root=", "nowhere"]),
         ("fetch", ["source=folder", "source.root=."], 1, ["No photos were found", "source.extensions"]),
         ("fetch", ["source=folder"], 2, ["source.root=<folder of photos>"]),
         ("train", ["+experiment=mil"], 2, ["experiment/mil", "Did you mean mild?"]),
@@ -197,3 +198,72 @@ def test_jobs_run_as_modules_and_from_any_directory(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "fetch: 3 made" in ended.stderr
     assert (tmp_path / "data" / "raw").is_dir()
+
+
+@pytest.mark.parametrize("override", ["+experimnt=severe", "experiment=sever", "+experiment=sever"])
+def test_a_misspelt_experiment_trains_nothing(run_job, override, tmp_path):
+    outcome = run_job("train", override)
+    assert outcome.code == 2 and "Did you mean" in outcome.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_an_experiment_is_chosen_with_and_without_a_plus(run_job, plus):
+    outcome = run_job("train", f"{plus}experiment=severe", "--cfg", "job")
+    assert outcome.code == 0 and "experiment: severe" in outcome.out and "name: severe" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.loss.l1_weight=-1", ["model.loss", "l1_weight"]),
+        ("data.batch_size=2.5", ["data.batch_size = 2.5"]),
+        ("data.crop=x", ["data.crop = 'x'"]),
+        ("trainer.max_epochs=abc", ["trainer.max_epochs = 'abc'"]),
+        ("trainer.max_epochs=0", ["max_epochs of 1 or more"]),
+        (
+            "trainer.max_epoch=3",
+            ["Could not override|no key trainer.max_epoch", "Did you mean", "+trainer.max_epoch=3"],
+        ),
+        ("+trainer.max_epoch=3", ["trainer.max_epoch", "Did you mean max_epochs?"]),
+        ("model.network.features=abc", ["model.network.features = 'abc'"]),
+        ("seed=99999999999", ["seed = 99999999999"]),
+        ("source.limit=true", ["source.limit = True"]),
+    ],
+)
+def test_a_wrong_value_stops_training_before_any_work(run_job, tmp_path, override, words):
+    outcome = run_job("train", override, "logger=all")
+    assert outcome.code == 2, outcome.err
+    assert "fault of jewelenh" not in outcome.err
+    for word in words:
+        assert any(part in outcome.err for part in word.split("|")), outcome.err
+    assert not (tmp_path / "data").exists() and not list(tmp_path.rglob("*.wandb"))
+
+
+def test_photos_that_are_not_there_are_said_before_a_dashboard_hears_of_the_run(run_job, tmp_path):
+    outcome = run_job("train", "source=folder", "source.root=nowhere", "logger=all")
+    assert outcome.code == 1 and "not there" in outcome.err
+    assert not list(tmp_path.rglob("*.wandb")) and not list(tmp_path.rglob("events.out*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"), [(KeyboardInterrupt(), 130, "Interrupted"), (SystemExit(143), 143, "Terminated")]
+)
+def test_a_training_that_is_stopped_while_it_prepares_says_so(run_job, monkeypatch, tmp_path, error, code, word):
+    def stop(self):
+        raise error
+
+    monkeypatch.setattr("jewelenh.chain.Chain.pair", stop)
+    outcome = run_job("train", "logger=csv", "trainer.accelerator=cpu")
+    assert outcome.code == code and word in outcome.err and "is kept" in outcome.err
+    [run] = (tmp_path / "outputs" / "train").iterdir()
+    assert json.loads((run / "run.json").read_text())["state"] == "stopped"
+
+
+def test_the_configuration_of_a_training_is_shown_and_kept(run_job, monkeypatch, tmp_path):
+    monkeypatch.setattr("jewelenh.chain.Chain.pair", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    outcome = run_job("train", "experiment=severe", "logger=csv", "trainer.accelerator=cpu", "data=crops")
+    assert "degradation" in outcome.err and len(outcome.err.splitlines()) < 40
+    [run] = (tmp_path / "outputs" / "train").iterdir()
+    kept = OmegaConf.load(run / "config.yaml")
+    assert kept.experiment == "severe" and kept.data.crop == 128, "what is typed stands, without a GPU too"

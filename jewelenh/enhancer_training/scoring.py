@@ -80,7 +80,7 @@ def _comparison(upscaler: Upscaler, photos: Examinations, tables: Mapping[str, S
         for (kind, table), low in zip(tables.items(), lows, strict=True):
             values = table.photos[pick].values
             pictures = [
-                Picture(centre(pixels, SIDE_PX, 1), (f"{kind} · {score_line(values[name])}",))
+                Picture(centre(pixels, SIDE_PX, 1), (f"{kind}   {score_line(values[name])}",))
                 for name, pixels in made(upscaler, low, high).items()
             ]
             rows.append([*pictures, Picture(centre(high, SIDE_PX, 1), (photos.photos.files[pick].name,))])

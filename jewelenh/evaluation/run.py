@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
-from jewelenh.config import Hardware
+from jewelenh.config import Hardware, parse
 from jewelenh.errors import ConfigError, PairsError
 from jewelenh.evaluation.perceptual import find_lpips, find_set_distances
 from jewelenh.evaluation.photos import leaks
@@ -18,19 +20,19 @@ from jewelenh.evaluation.scores import Difference, Evaluation, differences
 from jewelenh.evaluation.scoring import Observer, Refine, score_checkpoints
 from jewelenh.hardware import n_cores
 from jewelenh.metrics import METRICS, PIXEL_METRICS
-from jewelenh.pairs.contract import PairsManifest, SplitName, read_pairs
+from jewelenh.pairs.contract import PairsManifest, read_pairs
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
 from jewelenh.restorer import Restorer
 
 IMAGES = ("raw", "degraded", "input", "target")
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Settings:
     """What an evaluation is asked for besides checkpoints and pairs; `jewelenh.train` tests with the defaults."""
 
-    split: SplitName = "test"
-    photos: int = 3
+    split: Literal["train", "val", "test"] = "test"
+    photos: Annotated[int, Field(ge=1, le=12)] = 3
     """Rows of the comparison: from the largest gain to the smallest."""
     lpips_weights: Path | None = None
     """AlexNet's ImageNet weights; None: those in torch's download cache, if there."""
@@ -40,6 +42,11 @@ class Settings:
     def as_plain(self) -> dict[str, Any]:
         """Return plain values, for the report."""
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """Check the job's values; raise ConfigError naming the key, what is allowed and what was found."""
+    return parse(Settings, {key: values[key] for key in Settings.__dataclass_fields__}, "evaluate")
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> No
         raise CheckpointError(
             "The run cannot go on from this checkpoint: it belongs to another one.",
             found="\n            ".join(different),
-            fix="give the settings that it was trained with, or leave out resume= to begin anew",
+            fix="give the settings that it was trained with, or leave out ckpt_path= to begin anew",
         )
 
 

@@ -200,7 +200,7 @@ def _shown(photo: Versions, n_photos: int, findings: Findings) -> dict[str, Any]
             "name": name,
             "uri": data_uri(pixels, QUALITY, PAGE_SIDE_PX),
             "crop_uri": data_uri(pixels[top : top + side, left : left + side], CROP_QUALITY),
-            "scores": "" if values is None else score_line(values),
+            "scores": "" if values is None else score_line(values).replace("   ", " · "),
             "gain": None if gain is None else gain_entry(PSNR, gain, unit=True),
         })  # fmt: skip
     named = {0: "largest gain", n_photos - 1: "smallest gain", round((n_photos - 1) / 2): "median gain"}

@@ -166,7 +166,7 @@ def _row(photo: Versions, names: Sequence[str]) -> list[Picture]:
 
 def score_line(values: Mapping[str, float]) -> str:
     """Return PSNR and SSIM in one line."""
-    return " · ".join(
+    return "   ".join(
         METRICS[name].text(values[name], unit=True) if name == "psnr_db" else f"SSIM {METRICS[name].text(values[name])}"
         for name in ("psnr_db", "ssim")
         if name in values

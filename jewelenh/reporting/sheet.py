@@ -14,7 +14,7 @@ from jewelenh.images import Photo, Pixels, resize
 
 GAP_PX, HEAD_PX, TITLE_PX, LINE_PX, FOOT_PX = 10, 30, 58, 17, 12
 PAPER, INK, SOFT = "#ffffff", "#1d1c1a", "#66625a"
-TONES = {"better": "#17694a", "worse": "#b3372c"}
+TONES = {"": SOFT, "better": "#17694a", "worse": "#b3372c"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _draw(
         page.paste(Image.fromarray(shown), (left + (side - width) // 2, top + (side - height) // 2))
     for index, line in enumerate(picture.lines):
         is_last = index == len(picture.lines) - 1
-        colour = TONES[picture.tone] if is_last and picture.tone else INK if index == 0 else SOFT
+        colour = INK if index == 0 and not picture.tone else TONES[picture.tone if is_last else ""]
         style = font(13 if index == 0 else 12, bold=index == 0)
         pen.text((left, top + side + 4 + LINE_PX * index), fitted(line, style, side), colour, style)
 

@@ -103,7 +103,7 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
         raise StoppedError(
             f"Stopped by {number.name} in epoch {trainer.current_epoch + 1}, after step {trainer.global_step}.",
             where=self.file,
-            fix=f"the same command again goes on from there (elsewhere: resume={self.file})",
+            fix=f"the same command again goes on from there (elsewhere: ckpt_path={self.file})",
             exit_code=128 + number,
         )
 
@@ -122,7 +122,7 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
             log.warning("the checkpoint of the crash could not be written: %s", second)
             return
         log.warning(
-            "saved as of step %d; the same command again goes on from there (elsewhere: resume=%s)",
+            "saved as of step %d; the same command again goes on from there (elsewhere: ckpt_path=%s)",
             trainer.global_step,
             self.file,
         )

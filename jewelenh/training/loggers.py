@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import netrc
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
+
+
+def installed(loggers: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out, and say so, dashboards whose package is not there: they are an extra."""
+    chosen = {}
+    for name, node in loggers.items():
+        if name in {"wandb", "tensorboard"} and importlib.util.find_spec(name) is None:
+            log.warning("%s is not installed, so this run is not on it: pip install 'jewelenh[tracking]'", name)
+            continue
+        chosen[name] = node
+    if "wandb" in chosen:
+        settle_wandb_mode()
+    return chosen
 
 
 def settle_wandb_mode() -> str:

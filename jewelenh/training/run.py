@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib.util
 import logging
 import os
+import signal
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from jewelenh.training.adversarial import AdversarialModule, warm_start
 from jewelenh.training.callbacks import BestValidation
 from jewelenh.training.dashboards import log_test
 from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
-from jewelenh.training.loggers import settle_wandb_mode
+from jewelenh.training.loggers import installed
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def train(config: Train, run: Run, recipe: Callable[[Train, Chain], Recipe]) -> 
     chain = Chain(config)
     check_source(config.source, chain.data_dir)
     made = recipe(config, chain)
-    loggers = [build(node, f"logger.{name}") for name, node in _installed(config.logger or {}).items()]
+    loggers = [build(node, f"logger.{name}") for name, node in installed(config.logger or {}).items()]
     best = BestValidation()
     chosen = {name: node for name, node in (config.callbacks or {}).items() if node}
     callbacks = [best, *(build(node, f"callbacks.{name}") for name, node in chosen.items())]
@@ -79,7 +80,7 @@ def train(config: Train, run: Run, recipe: Callable[[Train, Chain], Recipe]) -> 
         made.data.prepare_data()
     for logger in loggers:
         logger.log_hyperparams(as_plain(config))
-    with memory_advice():
+    with memory_advice(), _interrupts_passed_on(trainer):
         trainer.fit(made.module, datamodule=made.data, ckpt_path=run.checkpoint or _given(config), weights_only=True)
     return {**_conclude(trainer, made, run.directory), **best.numbers} if trainer.is_global_zero else {}
 
@@ -144,20 +145,21 @@ def _leave_out_small_talk() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
     os.environ.setdefault("WANDB_SILENT", "true")
 
 
-def _installed(loggers: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out, and say so, dashboards whose package is not there: they are an extra."""
-    chosen = {}
-    for name, node in loggers.items():
-        if name in {"wandb", "tensorboard"} and importlib.util.find_spec(name) is None:
-            log.warning("%s is not installed, so this run is not on it: pip install 'jewelenh[tracking]'", name)
-            continue
-        chosen[name] = node
-    if "wandb" in chosen:
-        settle_wandb_mode()
-    return chosen
+@contextlib.contextmanager
+def _interrupts_passed_on(trainer: pl.Trainer) -> Iterator[None]:
+    """Raise KeyboardInterrupt for a Ctrl-C that Lightning turns into exit code 1, and leaves ignored from then on."""
+    former = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as ended:
+        if trainer.interrupted and ended.code == 1:
+            signal.signal(signal.SIGINT, former)
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _given(config: Train) -> str | None:

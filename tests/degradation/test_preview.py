@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jewelenh.config import Preview, parse
-from jewelenh.degradation.preview import in_words, preview
+from jewelenh.degradation.preview import Preview, in_words, preview, wanted_preview
 from jewelenh.degradation.run import degrade
 from jewelenh.errors import ConfigError, SourceError
 from jewelenh.images import read_photo
@@ -93,8 +92,8 @@ def test_draws_in_words():
 
 
 def test_what_is_asked_for_is_checked():
-    assert parse(Preview, {"photos": None, "levels": {}}, "preview").levels == {}
+    assert wanted_preview({"photos": None, "levels": {}}) is None
     with pytest.raises(ConfigError, match="preview=true"):
-        parse(Preview, {"photos": 4, "levels": {}}, "preview")
+        wanted_preview({"photos": 4, "levels": {}})
     with pytest.raises(ConfigError, match=r"preview\.photos"):
-        parse(Preview, {"photos": 0, "levels": {"mild": {}}}, "preview")
+        wanted_preview({"photos": 0, "levels": {"mild": {}}})

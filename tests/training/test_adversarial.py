@@ -1,4 +1,4 @@
-"""The adversarial parts: sizes of the study's networks, a training in which both sides move, and a start from a trained network."""
+"""The adversarial parts: sizes of the networks, a training in which both sides move, a start from trained weights."""
 
 import functools
 import warnings

@@ -143,7 +143,7 @@ def test_the_message_says_how_to_go_on_and_the_exit_code_is_the_shells(run, tmp_
     former = signal.getsignal(signal.SIGTERM)
     with pytest.raises(StoppedError) as caught:
         run(callbacks(tmp_path, At(2, kill(signal.SIGTERM)))).fit()
-    assert f"resume={tmp_path / 'last.ckpt'}" in str(caught.value) and "after step 3" in str(caught.value)
+    assert f"ckpt_path={tmp_path / 'last.ckpt'}" in str(caught.value) and "after step 3" in str(caught.value)
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is former  # given back
 
