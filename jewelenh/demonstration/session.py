@@ -24,7 +24,7 @@ from jewelenh.demonstration.comparison import Scores, score
 from jewelenh.demonstration.upload import Upload
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode
-from jewelenh.refinement.input_statistics import Oddity, oddities
+from jewelenh.refinement.input_statistics import OutOfRange, out_of_range
 from jewelenh.restorer import Restorer, rescale
 from jewelenh.results import Output, check_fits, photo_file, result_name
 
@@ -61,7 +61,7 @@ class Result:
     file: Path
     """The restored photo, as predict writes it."""
     degraded_file: Path | None
-    unlike: Sequence[Oddity] | None
+    unlike: Sequence[OutOfRange] | None
     """In what the photo is unlike the training pictures; None where the checkpoint does not say."""
     scores: Scores | None
     seconds: float
@@ -135,7 +135,7 @@ class Session:
         token = uuid.uuid4().hex
         file = _save(self.folder / token / name, photo_file(refined, name, output))
         known = request.trained.trained_on
-        unlike = None if known is None else oddities(enhanced.pixels, known)
+        unlike = None if known is None else out_of_range(enhanced.pixels, known)
         if output.scale is not None:
             enhanced = rescale(enhanced, degraded, output.scale)
         say(0.92, "Comparing")

@@ -1,10 +1,10 @@
-"""Does a picture look like those a network was trained on? Eight numbers a picture; their ranges are in the checkpoint.
+"""Input statistics: eight numbers of a picture, and their ranges over the pictures that a network was trained on.
 
 A network repairs what it has seen. Given something else, such as a photo under another light or already retouched, it
-changes colours for no reason, and nothing in the result says so. So a checkpoint carries how its training `input`
-pictures measured, and whoever restores a photo can be told what is unusual about it.
+changes colours for no reason, and nothing in the result says so. So a checkpoint carries the ranges of its training
+`input` pictures, and whoever restores a photo can be told which of its numbers lie out of range.
 
-Pictures are compared at the geometry of the pairs: short side to `size`, centre square. Far outside means: beyond the
+Pictures are compared at the geometry of the pairs: short side to `size`, centre square. Out of range means: beyond the
 2nd to 98th percentile of training by more than twice the spread of training, or than what an eye notices.
 """
 
@@ -33,7 +33,7 @@ N_PICTURES = 32
 LARGEST_SIDE_PX = 1024
 """Where pairs keep the enhancer's own size, pictures are measured at this short side at most."""
 FAR = 2.0
-"""Units beyond the range from which a picture counts as unlike."""
+"""Units beyond the percentiles from which a picture is out of range."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,10 @@ TRAITS: Mapping[str, Trait] = {
     "noise": Trait(None, "noisier", 0.75),  # standard deviation in grey levels
     "sharpness": Trait("blurrier", "sharper", 0.03),  # steepest edges as a share of the range of L*, per pixel
     "background": Trait("on a darker background", "on a brighter background", 5.0),  # median L* of the border
-    "unrest": Trait(None, "on a busier background", 2.0),  # mean distance of the border from that median, in L*
+    "background_texture": Trait(None, "on a busier background", 2.0),  # mean distance of the border from it, in L*
 }
+FORMER = {"unrest": "background_texture"}
+"""Names in older checkpoints."""
 
 
 def measure(pixels: Pixels, size: int | None) -> dict[str, float]:
@@ -80,7 +82,7 @@ def measure(pixels: Pixels, size: int | None) -> dict[str, float]:
         "noise": _noise(square),
         "sharpness": float(np.percentile(steep[::2], 99.5) / (high - low + 5)),
         "background": background,
-        "unrest": float(np.abs(edge - background).mean()),
+        "background_texture": float(np.abs(edge - background).mean()),
     }
 
 
@@ -139,8 +141,8 @@ def _range(values: list[float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Oddity:
-    """One trait in which a picture lies outside of what training saw."""
+class OutOfRange:
+    """One trait of a picture that lies outside of what training saw."""
 
     trait: str
     words: str
@@ -151,15 +153,16 @@ class Oddity:
     """Beyond the range, in units."""
 
 
-def oddities(pixels: Pixels, trained_on: Mapping[str, Any]) -> list[Oddity]:
-    """Return in what (H, W, 3) `input` pixels are unlike the training pictures of a checkpoint, the oddest first."""
+def out_of_range(pixels: Pixels, trained_on: Mapping[str, Any]) -> list[OutOfRange]:
+    """Return the traits in which (H, W, 3) `input` pixels are out of range of a training, the furthest first."""
     values = measure(pixels, trained_on["size"])
     found = []
-    for name, seen in trained_on["traits"].items():
+    for key, seen in trained_on["traits"].items():
+        name = FORMER.get(key, key)
         trait, value = TRAITS[name], values[name]
         unit = max(trait.unit, seen["spread"])
         distance = max(seen["low"] - value, value - seen["high"]) / unit
         words = trait.below if value < seen["low"] else trait.above
         if distance > FAR and words is not None:
-            found.append(Oddity(name, words, value, seen["low"], seen["high"], distance))
-    return sorted(found, key=lambda oddity: -oddity.distance)
+            found.append(OutOfRange(name, words, value, seen["low"], seen["high"], distance))
+    return sorted(found, key=lambda one: -one.distance)

@@ -26,11 +26,11 @@ def installed(loggers: Mapping[str, Any]) -> dict[str, Any]:
             continue
         chosen[name] = node
     if "wandb" in chosen:
-        settle_wandb_mode()
+        wandb_mode()
     return chosen
 
 
-def settle_wandb_mode() -> str:
+def wandb_mode() -> str:
     """Set WANDB_MODE to `offline` when there is no key or no network, unless it is set already; return the mode."""
     chosen = os.environ.get("WANDB_MODE")
     if chosen:

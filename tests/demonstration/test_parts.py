@@ -17,7 +17,7 @@ from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, SCORED, WHOLE
 from jewelenh.demonstration.session import Result
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
 from jewelenh.images import Photo, encode_png
-from jewelenh.refinement.input_statistics import Oddity
+from jewelenh.refinement.input_statistics import OutOfRange
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -149,7 +149,8 @@ def test_what_the_page_says_of_a_result(tmp_path):
     text = messages.summary(a_result(tmp_path, []))
     assert "6 × 4 → 24 × 16 pixels" in text and "1.3 s" in text and "looks like those" in text
     assert "does not say" in messages.summary(a_result(tmp_path, None))
-    odd = [Oddity("sharpness", "sharper", 0.38, 0.09, 0.27, 3.0), Oddity("red_green", "redder", 12.0, -2.0, 5.0, 4.0)]
+    sharp = OutOfRange("sharpness", "sharper", 0.38, 0.09, 0.27, 3.0)
+    odd = [sharp, OutOfRange("red_green", "redder", 12.0, -2.0, 5.0, 4.0)]
     text = messages.summary(a_result(tmp_path, odd))
     assert "unlike" in text and "<strong>redder</strong> (red/green 12.0, in training -2.0 to 5.0)" in text
     assert "clean already" in text

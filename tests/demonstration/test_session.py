@@ -123,7 +123,7 @@ def test_a_photo_unlike_the_training_is_said(tmp_path, tiny_weights, session, up
     dark = upload("dark.png", encode_png(Photo(noise(24, 30) // 8)))
     result = session.restore(Request(dark, find_trained(tmp_path / "out")[0], None, Output()))
     assert result.unlike is not None
-    assert [oddity.words for oddity in result.unlike] == ["darker"]
+    assert [trait.words for trait in result.unlike] == ["darker"]
 
 
 def test_an_old_checkpoint_does_not_say_what_it_was_trained_on(session, trained, upload):

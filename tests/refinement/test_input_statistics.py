@@ -12,7 +12,7 @@ from jewelenh.config import Pairs, Source, Split
 from jewelenh.images import Photo, encode_png
 from jewelenh.pairs.writer import write_pairs
 from jewelenh.refinement import input_statistics
-from jewelenh.refinement.input_statistics import TRAITS, describe_training, measure, oddities
+from jewelenh.refinement.input_statistics import TRAITS, describe_training, measure, out_of_range
 from jewelenh.sources import fetch
 
 WHITE, GREY = 255, 128
@@ -53,7 +53,7 @@ def test_traits_of_flat_pictures():
     white, grey, red = (measure(flat(*colour), 64) for colour in ((255, 255, 255), (119, 119, 119), (200, 90, 90)))
     assert white["lightness"] == pytest.approx(100, abs=0.3) and white["background"] == pytest.approx(100, abs=0.3)
     assert grey["lightness"] == pytest.approx(50, abs=0.5)  # sRGB 119 is L* 50
-    for name in ("contrast", "noise", "sharpness", "unrest"):
+    for name in ("contrast", "noise", "sharpness", "background_texture"):
         assert max(white[name], grey[name]) < 1e-3, name
     assert abs(grey["red_green"]) < 0.6 and abs(grey["yellow_blue"]) < 0.6
     assert red["red_green"] > 35 and measure(flat(90, 90, 200), 64)["yellow_blue"] < -40
@@ -95,7 +95,7 @@ def test_statistics_are_plain_numbers_and_the_same_whatever_the_dtype(pairs_dir,
 def test_photos_of_the_same_kind_pass_and_others_are_named(pairs_dir):
     about = describe_training(pairs_dir())
     assert about is not None
-    strange = [number for number in range(100, 140) if oddities(photo(number), about)]
+    strange = [number for number in range(100, 140) if out_of_range(photo(number), about)]
     assert len(strange) <= 2, "at most one in twenty of the same kind"
     usual = photo(200)
     red = (usual * [1.0, 0.75, 0.75]).astype(np.uint8)
@@ -111,9 +111,16 @@ def test_photos_of_the_same_kind_pass_and_others_are_named(pairs_dir):
         ),
     }
     for words, pixels in cases.items():
-        assert words in [oddity.words for oddity in oddities(pixels, about)], words
-    first, *rest = oddities(red, about)
+        assert words in [trait.words for trait in out_of_range(pixels, about)], words
+    first, *rest = out_of_range(red, about)
     assert first.value > first.high and all(first.distance >= other.distance for other in rest)
+
+
+def test_the_names_of_older_checkpoints_are_known(pairs_dir):
+    about = json.loads(json.dumps(describe_training(pairs_dir())))
+    about["traits"]["unrest"] = about["traits"].pop("background_texture")
+    rough = np.where(np.indices((80, 80)).sum(axis=0)[..., None] // 8 % 2, photo(200), 90).astype(np.uint8)
+    assert "on a busier background" in [trait.words for trait in out_of_range(rough, about)]
 
 
 def test_pairs_that_are_gone_cost_no_checkpoint(tmp_path, caplog):

@@ -17,7 +17,7 @@ def clean(monkeypatch, tmp_path):
 
 
 def test_without_a_key_it_is_offline(clean):
-    assert loggers.settle_wandb_mode() == "offline"
+    assert loggers.wandb_mode() == "offline"
 
 
 def test_without_a_network_it_is_offline(clean):
@@ -27,7 +27,7 @@ def test_without_a_network_it_is_offline(clean):
     clean.setattr(
         loggers.socket, "create_connection", lambda *a, **k: (_ for _ in ()).throw(OSError(f"{port} refused"))
     )
-    assert loggers.settle_wandb_mode() == "offline"
+    assert loggers.wandb_mode() == "offline"
 
 
 def test_with_key_and_network_it_is_online(clean, tmp_path):
@@ -35,9 +35,9 @@ def test_with_key_and_network_it_is_online(clean, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         real = socket.create_connection
         clean.setattr(loggers.socket, "create_connection", lambda *a, **k: real(server.getsockname()))
-        assert loggers.settle_wandb_mode() == "online"
+        assert loggers.wandb_mode() == "online"
 
 
 def test_a_chosen_mode_stays(clean):
     clean.setenv("WANDB_MODE", "disabled")
-    assert loggers.settle_wandb_mode() == "disabled"
+    assert loggers.wandb_mode() == "disabled"
