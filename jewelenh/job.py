@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jewelenh.config import parse
 from jewelenh.errors import JewelenhError
-from jewelenh.sweeps.processes import settle_in
+from jewelenh.sweeps import process
 
 log = logging.getLogger(__name__)
 
@@ -70,20 +70,26 @@ def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callab
         @functools.wraps(function)
         def task(cfg: DictConfig) -> Any:
             # Hydra is not told of a failure: it would print a line about overrides behind our message.
+            process.report(run_dir())
             try:
                 config = parse(schema, plain(cfg), "")
+                process.require_one_device(plain(cfg).get("trainer"))
                 if show:
                     _show(plain(cfg))
-                return function(config)
+                returned = function(config)
             except Exception as error:
                 failures.append(error)
                 _say(_explained(error, name))
+                process.report_failure(run_dir(), _own_cause(error) or error)
+                return None
+            process.report_returned(run_dir(), returned)
+            return returned
 
         composed = hydra.main(config_path=str(CONF_DIR), config_name=name, **VERSION_BASE, **TARGETS)(task)
 
         @functools.wraps(function)
         def main() -> None:
-            settle_in()
+            process.follow_launcher()
             register_resolvers()
             failures.clear()
             sys.argv[1:] = [_long_form(argument) for argument in sys.argv[1:]]

@@ -62,7 +62,6 @@ class Job:
     """Show tracebacks."""
     fail_fast: bool = False
     """With -m: start no further job once one has failed."""
-    lease: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

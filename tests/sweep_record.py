@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from jewelenh.sweeps.record import Sweep, SweepJob, add_jobs, relative
+from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep, relative, write_sweep
 
 
 def fake_run(sweep_dir: Path, number: int, gain_db: float | None = None, **values: object) -> Path:
@@ -18,7 +19,8 @@ def fake_run(sweep_dir: Path, number: int, gain_db: float | None = None, **value
     job = SweepJob(
         number, **{"overrides": (), "state": "finished", "directory": relative(directory, sweep_dir), **values}
     )
-    add_jobs(sweep_dir, Sweep("train", "python -m jewelenh.train -m seed=1,2", "now", sweep_dir.name), [job])
+    sweep = read_sweep(sweep_dir) or Sweep("train", "python -m jewelenh.train -m seed=1,2", "now", sweep_dir.name)
+    write_sweep(sweep_dir, replace(sweep, jobs=(*sweep.jobs, job)))
     if job.state != "waiting":
         (directory / "run.json").write_text(json.dumps({"state": job.state, **about}))
     if gain_db is not None:

@@ -20,7 +20,7 @@ LAYERS = [
     {"results", "evaluation"},
     {"prediction", "demonstration", "exporting", "reporting", "sweeps"},
     {"enhancer_training", "training", "identity", "runs", "schemas"},
-    {"job", "hints", "multirun", "__main__", *JOBS},
+    {"job", "hints", "__main__", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below."""
 COMPOSED_BY_HYDRA = LAYERS[-2:]

@@ -1,1 +1,1 @@
-"""Hydra finds plugins under this name alone: a launcher for Ray, a sweeper that goes on with a search."""
+"""Hydra finds plugins under this name alone: launchers for one machine, SLURM and Ray, and a search with Optuna."""

@@ -6,17 +6,22 @@ outputs/searches/<name>/sweep.json      a search: all of its calls together
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jewelenh.files import lock, write_atomically
+from filelock import FileLock
+
+from jewelenh.files import explained, write_atomically
 
 JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy"]
-UNSUCCESSFUL = frozenset({"failed", "stopped", "skipped"})
+ENDED = frozenset({"finished", "failed", "stopped", "skipped", "busy"})
+UNSUCCESSFUL = frozenset({"waiting", "running", "failed", "stopped", "skipped"})
+"""States of jobs without a result, once the launcher is done."""
 SWEEP_FILE = "sweep.json"
 SWEEP_NAME = "JEWELENH_SWEEP"
 """Environment variable: tells a job's process that it is one of a sweep, and the sweep's name."""
@@ -72,22 +77,37 @@ def write_sweep(sweep_dir: Path, sweep: Sweep) -> None:
     write_atomically(sweep_dir / SWEEP_FILE, (json.dumps(asdict(sweep), indent=1) + "\n").encode())
 
 
-def add_jobs(sweep_dir: Path, sweep: Sweep, jobs: Iterable[SweepJob]) -> None:
-    """Put `jobs` on the record, which begins as `sweep`; of two with one number the later one stays."""
-    with lock(sweep_dir / ".sweep.lock", exclusive=True):
+def add_jobs(sweep_dir: Path, sweep: Sweep, overrides: Sequence[Sequence[str]], first: int = 0) -> list[SweepJob]:
+    """Put jobs on the record, which begins as `sweep`, and return them; numbers that it holds already are left out."""
+    with _held(sweep_dir):
         known = read_sweep(sweep_dir) or sweep
-        added = {job.number: job for job in (*known.jobs, *jobs)}
-        write_sweep(sweep_dir, replace(known, jobs=tuple(added[number] for number in sorted(added))))
+        first = max([first, *(job.number + 1 for job in known.jobs)])
+        jobs = [SweepJob(number, tuple(given)) for number, given in enumerate(overrides, first)]
+        write_sweep(sweep_dir, replace(known, jobs=(*known.jobs, *jobs)))
+    return jobs
 
 
 def change_job(sweep_dir: Path, number: int, **changes: Any) -> SweepJob:
     """Change what the record says of one job, and return that; two launchers may work on one record."""
-    with lock(sweep_dir / ".sweep.lock", exclusive=True):
+    with _held(sweep_dir):
         known = read_sweep(sweep_dir)
         assert known is not None
         changed = {job.number: replace(job, **changes) if job.number == number else job for job in known.jobs}
         write_sweep(sweep_dir, replace(known, jobs=tuple(changed.values())))
     return changed[number]
+
+
+@contextlib.contextmanager
+def _held(sweep_dir: Path) -> Iterator[None]:
+    """Hold the record while it is read and written: launchers, nodes and threads write on it."""
+    with explained(sweep_dir):
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        held = FileLock(sweep_dir / ".sweep.lock", thread_local=False, fallback_to_soft=False)
+        held.acquire(poll_interval=0.02)
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def relative(directory: Path, sweep_dir: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,8 @@ import sys
 from pathlib import Path
 
 from tests_drawn import chain_overrides
+
+from jewelenh.sweeps.record import SweepJob, read_sweep
 
 
 def small(photos: Path, weights: Path) -> list[str]:
@@ -19,7 +20,7 @@ def small(photos: Path, weights: Path) -> list[str]:
         *chain_overrides(photos, weights),
         "data.crop=32", "data.batch_size=4", "data.crops_per_photo=1", "data.eval_crop=null",
         "model.network.features=4", "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.precision=32-true",
-        "logger=csv", "callbacks.panel=null", "lease.cores=1",
+        "logger=csv", "callbacks.panel=null",
     ]  # fmt: skip
 
 
@@ -33,15 +34,21 @@ def start(folder: Path, job: str, *words: str, **environment: str) -> subprocess
         )  # fmt: skip
 
 
-def notes(sweep_dir: Path) -> dict[int, dict]:
-    """Return the jobs' notes of a sweep."""
-    found = [json.loads(file.read_text()) for file in sweep_dir.glob("*/job.json")]
-    return {note["number"]: note for note in found}
+def jobs(sweep_dir: Path) -> dict[int, SweepJob]:
+    """Return the jobs on a sweep's record."""
+    sweep = read_sweep(sweep_dir)
+    assert sweep is not None
+    return {job.number: job for job in sweep.jobs}
 
 
-def sweeps(folder: Path, job: str = "train") -> list[Path]:
+def directory(sweep_dir: Path, number: int) -> Path:
+    """Return where a job worked."""
+    return (sweep_dir / str(jobs(sweep_dir)[number].directory)).resolve()
+
+
+def sweeps(folder: Path) -> list[Path]:
     """Return the sweeps in order."""
-    return sorted((folder / "outputs" / f"{job}-sweeps").iterdir())
+    return sorted((folder / "outputs" / "sweeps").iterdir())
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:

@@ -1,10 +1,14 @@
 """Launchers beyond the built-in one, and the search that goes on."""
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from sweeps_drawn import notes, start, sweeps
+from sweeps_drawn import jobs, start, sweeps
 
 optuna = pytest.importorskip("optuna")
 
@@ -19,27 +23,94 @@ def test_a_sweep_runs_on_a_local_ray_cluster(tmp_path):
     ]  # fmt: skip
     sweep = start(tmp_path, "fetch", *words, RAY_TMPDIR="/tmp", RAY_AUTH_MODE="disabled")
     assert sweep.wait() == 1, (tmp_path / "out.txt").read_text()
-    found = notes(sweeps(tmp_path, "fetch")[0])
-    assert [note["state"] for note in found.values()] == ["failed", "finished"]
-    assert "Ray runs 2 jobs" in (tmp_path / "out.txt").read_text()
+    found = jobs(sweeps(tmp_path)[0])
+    assert [job.state for job in found.values()] == ["failed", "finished"]
+    assert "job 0 failed: ConfigError" in (tmp_path / "out.txt").read_text()
     assert (tmp_path / "data" / "raw").is_dir()
 
 
-@pytest.mark.parametrize("launcher", ["slurm", "ray", "joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["local", "slurm", "ray"])
 def test_launchers_compose(run_job, launcher):
     outcome = run_job("train", f"hydra/launcher={launcher}", "--cfg", "hydra")
     assert outcome.code == 0, outcome.err
     assert re.search(r"  launcher:\n(    .*\n)*?    _target_: hydra_plugins\.", outcome.out)
 
 
-def test_slurm_jobs_are_queued_again_and_take_one_gpu(run_job):
-    out = run_job("train", "hydra/launcher=slurm", "--cfg", "hydra", "--package", "hydra.launcher").out
-    for line in ("gpus_per_node: 1", "tasks_per_node: 1", "requeue: true", "max_num_timeout: 20"):
-        assert line in out
+SBATCH = """#!/bin/sh
+cp "$1" {folder}/batch.sh
+{answer}
+"""
+
+
+@pytest.fixture
+def fake_slurm(tmp_path, monkeypatch):
+    """Put an sbatch, an srun and a squeue on the path that answer as they are told."""
+
+    def install(sbatch, squeue="exit 1"):
+        tools = {
+            "sbatch": SBATCH.format(folder=tmp_path, answer=sbatch),
+            "srun": "#!/bin/sh",
+            "squeue": f"#!/bin/sh\n{squeue}",
+        }
+        (tmp_path / "bin").mkdir()
+        for name, text in tools.items():
+            (tmp_path / "bin" / name).write_text(text)
+            (tmp_path / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [("invalid partition specified: gpuu", "partition"), ("Invalid generic resource (gres)", "gpus_per_node")],
+)
+def test_a_refused_batch_is_one_message_with_the_setting_to_change(run_job, fake_slurm, tmp_path, answer, key):
+    fake_slurm(f"echo 'sbatch: error: {answer}' >&2; exit 1")
+    outcome = run_job("fetch", "-m", "source.limit=3,4", "hydra/launcher=slurm", "hydra.launcher.partition=gpuu")
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert answer in outcome.err and f"fix:      change hydra.launcher.{key}" in outcome.err
+    batch = (tmp_path / "batch.sh").read_text()
+    for line in ("--gpus-per-node=1", "--partition=gpuu", "--requeue", "--signal=USR2@120", "--array=0-1%2"):
+        assert line in batch
+
+
+def test_without_gpus_none_are_asked_for(run_job, fake_slurm, tmp_path):
+    fake_slurm("exit 1")
+    run_job("fetch", "-m", "source.limit=3,4", "hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0")
+    batch = (tmp_path / "batch.sh").read_text()
+    assert "--gpu" not in batch and "--gres" not in batch and "--cpus-per-task=8" in batch
+
+
+def test_a_job_that_slurm_forgets_has_failed_and_one_that_is_queued_again_has_not(
+    run_job, fake_slurm, tmp_path, monkeypatch
+):
+    """Job 0 is cancelled; job 1 is lost with its node, queued again, and finishes."""
+    from hydra_plugins.hydra_jewelenh import launchers
+
+    finish = (
+        "from jewelenh.sweeps.record import change_job; from pathlib import Path; "
+        f"change_job(next(Path('{tmp_path}/outputs/sweeps').iterdir()), 1, state='finished')"
+    )
+    states = f"""echo x >> {tmp_path}/asked
+n=$(wc -l < {tmp_path}/asked)
+echo '7_0|CANCELLED'
+if [ $n -lt 3 ]; then echo '7_1|NODE_FAIL'; elif [ $n -lt 9 ]; then echo '7_1|PENDING'
+else {sys.executable} -c "{finish}"; echo '7_1|COMPLETED'; fi"""
+    fake_slurm("echo Submitted batch job 7", states)
+    monkeypatch.setattr(launchers, "ASK_EVERY_S", 0.2)
+    monkeypatch.setattr(launchers, "GONE_S", 2.0)
+    outcome = run_job("fetch", "-m", "source.limit=3,4", "hydra/launcher=slurm")
+    assert outcome.code == 1
+    found = jobs(sweeps(tmp_path)[0])
+    assert found[0].state == "failed" and "CANCELLED" in found[0].reason
+    assert found[1].state == "finished" and "sweep: 1 failed, 1 finished" in outcome.err
 
 
 class Launcher:
     """Runs trials by a function of lr: a number, or an error that it raises."""
+
+    n_at_once = 1
 
     def __init__(self, objective):
         self.objective, self.seen = objective, []
@@ -48,28 +119,26 @@ class Launcher:
         from hydra.core.utils import JobReturn, JobStatus
 
         returns = []
-        for number, overrides in enumerate(job_overrides, initial_job_idx):
+        for overrides in job_overrides:
             values = dict(override.split("=") for override in overrides)
-            self.seen.append((number, float(values["lr"])))
-            one = JobReturn()
-            try:
-                one.return_value, one.status = self.objective(float(values["lr"])), JobStatus.COMPLETED
-            except ValueError as error:
-                one.return_value, one.status = error, JobStatus.FAILED
+            self.seen.append(float(values["lr"]))
+            one = JobReturn(status=JobStatus.COMPLETED)
+            with contextlib.suppress(ValueError):
+                one.return_value = self.objective(float(values["lr"]))
             returns.append(one)
         return returns
 
 
-def search(tmp_path, objective, n_trials):
-    """Run a search over lr; return what was tried, as (job number, lr)."""
+def search(tmp_path, objective, n_trials, n_jobs=None):
+    """Run a search over lr; return what was tried."""
     from omegaconf import OmegaConf
 
-    from hydra_plugins.hydra_jewelenh._resumed_search import ResumedSearch
+    from hydra_plugins.hydra_jewelenh.search import OptunaSweeper
 
     database = f"sqlite:///{tmp_path}/searches/s.db"
-    found = ResumedSearch(optuna.samplers.TPESampler(seed=1), "maximize", database, "s", n_trials)
-    found.config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
-    found.hydra_context, found.launcher = object(), Launcher(objective)
+    found = OptunaSweeper(optuna.samplers.TPESampler(seed=1), "maximize", "s", database, n_trials, n_jobs)
+    found.config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "fail_fast": False})
+    found.launcher = Launcher(objective)
     with contextlib.suppress(KeyboardInterrupt):
         found.sweep(["lr=tag(log, interval(0.001, 0.1))"])
     return found.launcher.seen
@@ -90,18 +159,63 @@ def test_a_search_that_broke_off_goes_on_to_the_trials_it_was_asked_for(tmp_path
     before = search(tmp_path, first, n_trials=6)
     after = search(tmp_path, lambda lr: lr, n_trials=6)
     assert len(before) == 4 and len(after) == 4, "two were finished, so four were left of six"
-    assert [lr for _, lr in after[:2]] == [lr for _, lr in before[1::2]], "what failed and what broke off come first"
-    assert not {number for number, _ in after} & {number for number, _ in before}
-    assert len({lr for _, lr in before + after}) == 6, "no other value is drawn twice"
+    assert after[:2] == before[1::2], "what failed and what broke off come first"
+    assert len(set(before + after)) == 6, "no other value is drawn twice"
     assert search(tmp_path, lambda lr: lr, n_trials=6) == []
-    study = optuna.load_study("s", f"sqlite:///{tmp_path}/searches/s.db")
-    assert study.best_value == max(lr for _, lr in [before[0], before[2], *after])
+    study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/searches/s.db")
+    assert study.best_value == max([before[0], before[2], *after])
+    assert not list(tmp_path.glob(".process-*")), "nobody searches"
+
+
+SEARCHER = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/.."]
+from test_sweep_launchers import search
+def objective(lr):
+    time.sleep(0.2)
+    return lr
+print(*search(Path(sys.argv[1]), objective, n_trials=10, n_jobs=2))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_search_and_neither_takes_the_others_trials(tmp_path):
+    command = [sys.executable, "-c", SEARCHER, str(tmp_path), str(Path(__file__).parent)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    tried = [[float(word) for word in process.communicate()[0].split()] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(map(len, tried)) == 10 and len({*tried[0], *tried[1]}) == 10
+    study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/searches/s.db")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 10
+
+
+def test_the_search_space_is_written_as_hydra_writes_sweeps():
+    from hydra_plugins.hydra_jewelenh.search import search_space
+
+    words = [
+        "a=choice(x,'y z')",
+        "b=range(1,8,2)",
+        "c=interval(0.1,1)",
+        "d=int(tag(log,interval(1,100)))",
+        "c=3",
+        "e=4",
+    ]
+    space, fixed = search_space([*words, "f=range(0,1,0.25)", "g=1,2"])
+    assert space == {
+        "a": optuna.distributions.CategoricalDistribution(["x", "y\\ z"]),
+        "b": optuna.distributions.IntDistribution(1, 7, step=2),
+        "d": optuna.distributions.IntDistribution(1, 100, log=True),
+        "f": optuna.distributions.FloatDistribution(0, 0.75, step=0.25),
+        "g": optuna.distributions.CategoricalDistribution(["1", "2"]),
+    }
+    assert fixed == ["c=3", "e=4"], "the last word on a key counts"
 
 
 def test_the_search_maximises_the_gain_in_validation(run_job):
     shown = run_job("train", "hparams_search=optuna", "--cfg", "all")
     assert shown.code == 0, shown.err
-    for line in ("objective: val/gain_db", "direction: maximize", "mode: MULTIRUN", "hydra_jewelenh.optuna_search"):
+    for line in ("objective: val/gain_db", "direction: maximize", "mode: MULTIRUN", "hydra_jewelenh.search"):
         assert line in shown.out
     for key in ("model.optimizer.lr", "model.loss.l1_weight", "model.loss.mse_weight", "model.network.residual_scale"):
         assert f"{key}:" in shown.out

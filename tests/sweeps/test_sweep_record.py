@@ -8,7 +8,7 @@ EMPTY = Sweep("train", "python -m jewelenh.train -m seed=1,2", "2026-11-24T17:00
 
 
 def test_a_record_is_read_back_as_written(tmp_path):
-    add_jobs(tmp_path, EMPTY, [SweepJob(1, ("seed=2",)), SweepJob(0, ("seed=1",))])
+    assert [job.number for job in add_jobs(tmp_path, EMPTY, [["seed=1"], ["seed=2"]])] == [0, 1]
     changed = change_job(tmp_path, 1, state="finished", returned=0.5, directory=relative(tmp_path / "a", tmp_path))
     sweep = read_sweep(tmp_path)
     assert sweep.command == EMPTY.command and sweep.jobs == (SweepJob(0, ("seed=1",)), changed)
@@ -17,13 +17,14 @@ def test_a_record_is_read_back_as_written(tmp_path):
 
 
 def test_a_later_call_adds_to_the_record(tmp_path):
-    add_jobs(tmp_path, EMPTY, [SweepJob(0, ("lr=1",), "finished")])
-    add_jobs(tmp_path, EMPTY, [SweepJob(1, ("lr=2",))])
-    assert [job.state for job in read_sweep(tmp_path).jobs] == ["finished", "waiting"]
+    add_jobs(tmp_path, EMPTY, [["lr=1"]])
+    assert add_jobs(tmp_path, EMPTY, [["lr=2"], ["lr=3"]], first=0)[0] == SweepJob(1, ("lr=2",)), "0 is taken"
+    assert add_jobs(tmp_path, EMPTY, [["lr=4"]], first=7)[0].number == 7
+    assert [job.number for job in read_sweep(tmp_path).jobs] == [0, 1, 2, 7]
 
 
 def test_two_writers_lose_nothing(tmp_path):
-    add_jobs(tmp_path, EMPTY, [SweepJob(number, ()) for number in range(20)])
+    add_jobs(tmp_path, EMPTY, [[]] * 20)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: change_job(tmp_path, number, state="finished"), range(20)))
     assert read_sweep(tmp_path).counts() == {"finished": 20}

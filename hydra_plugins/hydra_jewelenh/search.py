@@ -1,0 +1,173 @@
+"""A search with Optuna: `n_trials` counts the finished trials of all calls; several processes may share one study."""
+
+from __future__ import annotations
+
+import logging
+import math
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from jewelenh.errors import BusyError
+from jewelenh.files import lock
+
+if TYPE_CHECKING:
+    import optuna
+
+log = logging.getLogger(__name__)
+
+SQLITE = "sqlite:///"
+PROCESS = "process"
+"""A trial's attribute: which process tries it. That holds the lock of this name as long as it lives."""
+
+
+class OptunaSweeper(Sweeper):  # type: ignore[misc]
+    """Asks a study for trials, has the launcher run `n_jobs` at a time, and tells the study what they returned."""
+
+    def __init__(
+        self,
+        sampler: Any,
+        direction: str,
+        study_name: str,
+        storage: str | None,
+        n_trials: int,
+        n_jobs: int | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        self.sampler, self.direction, self.study_name, self.storage = sampler, direction, study_name, storage
+        self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over."""
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Try what broke off or failed in earlier calls, then new trials, until `n_trials` are finished."""
+        from optuna.trial import TrialState
+
+        self.folder = Path(str(self.config.hydra.sweep.dir)).absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        space, fixed = search_space([f"{key}={value}" for key, value in self.params.items()] + arguments)
+        with self._living() as process:
+            study = self._study()
+            n_left = self.n_trials - _count(study, TrialState.COMPLETE)
+            while n_left > 0 and (trials := self._ask(study, space, n_left, process)):
+                overrides = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
+                ended = self.launcher.launch(overrides, initial_job_idx=trials[0].number)
+                values = [one.return_value for one in ended]
+                for trial, value in zip(trials, values, strict=True):
+                    is_number = value is not None and math.isfinite(value)
+                    study.tell(trial, value if is_number else None, None if is_number else TrialState.FAIL)
+                if self.config.fail_fast and None in values:
+                    break
+                n_left -= len(trials)
+        if _count(study, TrialState.COMPLETE):
+            best = study.best_trial
+            what = ", ".join(f"{key}={value}" for key, value in best.params.items())
+            log.info("search: the best of %d trials is %.4f (%s)", len(study.trials), best.value, what)
+
+    def _study(self) -> optuna.Study:
+        """Open the study and queue what earlier calls did not finish."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        name, storage = self.study_name, self.storage
+        if storage and storage.startswith(SQLITE):
+            Path(storage.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        with lock(self.folder / ".search.lock"):
+            study = optuna.create_study(
+                study_name=name, storage=storage, sampler=self.sampler, direction=self.direction, load_if_exists=True
+            )
+            n_again = self._queue_unfinished(study)
+        if study.trials:
+            n_finished = _count(study, optuna.trial.TrialState.COMPLETE)
+            log.info("search %s: %d trials are finished, %d are tried again", name, n_finished, n_again)
+        return study
+
+    def _queue_unfinished(self, study: optuna.Study) -> int:
+        """Queue the values of trials that broke off or failed, unless they are finished or queued; return how many."""
+        from optuna.trial import TrialState
+
+        known = [trial.params for trial in study.get_trials(states=(TrialState.COMPLETE,))]
+        known += [trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=(TrialState.WAITING,))]
+        n_again = 0
+        for trial in study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL)):
+            if trial.state == TrialState.RUNNING and self._is_living(trial.user_attrs.get(PROCESS, "")):
+                continue
+            if trial.state == TrialState.RUNNING:
+                study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params and trial.params not in known:
+                known.append(trial.params)
+                study.enqueue_trial(trial.params)
+                n_again += 1
+        return n_again
+
+    def _ask(self, study: optuna.Study, space: dict[str, Any], n_left: int, process: str) -> list[optuna.Trial]:
+        """Return trials, no more than nobody else has under way."""
+        from optuna.trial import TrialState
+
+        width = self.n_jobs or getattr(self.launcher, "n_at_once", 1)
+        with lock(self.folder / ".search.lock"):
+            if any(trial.user_attrs.get(PROCESS) != process for trial in study.trials):
+                self.sampler.reseed_rng()  # or it would draw what an earlier call or another process drew
+            n_open = self.n_trials - _count(study, TrialState.COMPLETE, TrialState.RUNNING)
+            trials = [study.ask(space) for _ in range(min(width, n_left, n_open))]
+            for trial in trials:
+                trial.set_user_attr(PROCESS, process)
+        return trials
+
+    @contextmanager
+    def _living(self) -> Iterator[str]:
+        """Hold a lock that tells other processes that this one lives; it names the trials that are its own."""
+        name = uuid.uuid4().hex
+        file = self.folder / f".process-{name}.lock"
+        with lock(file):
+            yield name
+        file.unlink(missing_ok=True)
+
+    def _is_living(self, name: str) -> bool:
+        file = self.folder / f".process-{name}.lock"
+        try:
+            if file.exists():
+                with lock(file, blocking=False):
+                    file.unlink()
+        except BusyError:
+            return True
+        return False
+
+
+def _count(study: optuna.Study, *states: Any) -> int:
+    return len(study.get_trials(deepcopy=False, states=states))
+
+
+def search_space(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return Optuna's distributions for overrides with several values, and the other overrides; the last one counts."""
+    parsed = {override.get_key_element(): override for override in OverridesParser.create().parse_overrides(arguments)}
+    space = {key: _distribution(override) for key, override in parsed.items() if override.is_sweep_override()}
+    return space, [override.input_line for key, override in parsed.items() if key not in space]
+
+
+def _distribution(override: Override) -> optuna.distributions.BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value = override.value()
+    if override.is_interval_sweep():
+        kind = IntDistribution if isinstance(value.start, int) and isinstance(value.end, int) else FloatDistribution
+        return kind(value.start, value.end, log="log" in value.tags)
+    if override.is_range_sweep() and not value.shuffle:
+        steps = list(value.range())
+        kind = IntDistribution if isinstance(steps[0], int) else FloatDistribution
+        return kind(min(steps), max(steps), step=abs(value.step))
+    return CategoricalDistribution(list(override.sweep_string_iterator()))

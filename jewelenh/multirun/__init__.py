@@ -1,1 +1,0 @@
-"""Where Hydra's `-m` meets `jewelenh.sweeps`: the job's side, the driver's side, and the claim of a training."""
