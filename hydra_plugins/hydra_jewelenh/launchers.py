@@ -148,7 +148,8 @@ class SlurmLauncher(JobLauncher):
                     gone_since_s.pop(number, None)
                 elif time.monotonic() - gone_since_s.setdefault(number, time.monotonic()) > GONE_S:
                     reason = f"{self.cluster} says {state}; its log: {handles[number].paths.stderr}"
-                    change_job(self.sweep_dir, number, state="failed", reason=reason)
+                    ended = "stopped" if state == "CANCELLED" else "failed"
+                    change_job(self.sweep_dir, number, state=ended, reason=reason)
             return not open_jobs
 
         yield are_over

@@ -82,7 +82,7 @@ def test_without_gpus_none_are_asked_for(run_job, fake_slurm, tmp_path):
     assert "--gpu" not in batch and "--gres" not in batch and "--cpus-per-task=8" in batch
 
 
-def test_a_job_that_slurm_forgets_has_failed_and_one_that_is_queued_again_has_not(
+def test_a_job_that_slurm_cancels_is_over_and_one_that_is_queued_again_has_not(
     run_job, fake_slurm, tmp_path, monkeypatch
 ):
     """Job 0 is cancelled; job 1 is lost with its node, queued again, and finishes."""
@@ -103,8 +103,8 @@ else {sys.executable} -c "{finish}"; echo '7_1|COMPLETED'; fi"""
     outcome = run_job("fetch", "-m", "source.limit=3,4", "hydra/launcher=slurm")
     assert outcome.code == 1
     found = jobs(sweeps(tmp_path)[0])
-    assert found[0].state == "failed" and "CANCELLED" in found[0].reason
-    assert found[1].state == "finished" and "sweep: 1 failed, 1 finished" in outcome.err
+    assert found[0].state == "stopped" and "CANCELLED" in found[0].reason
+    assert found[1].state == "finished" and "sweep: 1 finished, 1 stopped" in outcome.err
 
 
 class Launcher:
