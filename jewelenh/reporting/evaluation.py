@@ -108,7 +108,6 @@ def _every_photo(findings: Findings, thumbnails: Mapping[str, str]) -> Table:
 def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str, str]) -> str:
     """Return report.html."""
     first = findings.first.against_target
-    row = first.summary["psnr_db"]
     protocol = dict(findings.first.protocol)
     definitions = {METRICS[name].title: text for name, text in protocol.pop("metrics").items()}
     for metric, sets in findings.sets.items():
@@ -119,13 +118,9 @@ def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str
         title=title(findings),
         findings=findings,
         winner=_winner(findings) if findings.is_comparison else None,
-        answer={
-            "verdict": PSNR.verdict(row["gain_low"], row["gain_high"]),
-            "gain": PSNR.text(row["gain"], sign=True),
-            "interval": PSNR.interval(row["gain_low"], row["gain_high"]),
-            "improved": improved(first, "psnr_db"),
-        },
-        tiles=_tiles(findings),
+        best=max(findings.evaluations, key=lambda run: run.against_target.summary["psnr_db"]["refined"]),
+        psnr=PSNR,
+        improved=improved(first, "psnr_db"),
         summaries=_summaries(findings),
         differences=difference_table(findings),
         plots=_plots(findings),
@@ -148,25 +143,6 @@ def _winner(findings: Findings) -> dict[str, Any]:
     low, high = (found.low, found.high) if found.second == best.name else (-found.high, -found.low)
     shown = {"ahead": PSNR.text(abs(found.mean)), "interval": PSNR.interval(low, high)}
     return {"best": best.name, "second": second.name, "is_clear": low > 0, **shown}
-
-
-def _tiles(findings: Findings) -> list[dict[str, str]]:
-    best = max(findings.evaluations, key=lambda run: run.against_target.summary["psnr_db"]["refined"])
-    table = best.against_target
-    tiles = []
-    for metric in table.metrics:
-        row = table.summary[metric.name]
-        name = metric.title if metric.higher_is_better else metric.heading
-        tiles.append({
-            "name": name,
-            "whose": best.name,
-            "verdict": metric.verdict(row["gain_low"], row["gain_high"]),
-            "gain": metric.text(row["gain"], sign=True, unit=True),
-            "before": metric.text(row[table.baseline]),
-            "after": metric.text(row[table.result]),
-            "interval": metric.interval(row["gain_low"], row["gain_high"]),
-        })  # fmt: skip
-    return tiles
 
 
 def _plots(findings: Findings) -> list[dict[str, Any]]:
