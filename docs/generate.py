@@ -35,10 +35,10 @@ NODES = {
 
 
 def docstrings(name: str) -> dict[str, str]:
-    """Return the fields that a class itself has, with the docstring below each, or an empty one."""
-    body = NODES[name][1].body
+    """Return the keys that a class itself has, with the docstring below each, or an empty one."""
+    known, body = NODES[name][0].__pydantic_fields__, NODES[name][1].body
     return {
-        node.target.id: " ".join(below.value.value.split())
+        known[node.target.id].alias or node.target.id: " ".join(below.value.value.split())
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
         else ""
         for node, below in zip(body, [*body[1:], None], strict=True)

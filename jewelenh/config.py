@@ -239,6 +239,38 @@ class Pairs:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Foreign:
+    """What the values of pairs made elsewhere mean; null only where the files leave no doubt."""
+
+    range: Literal["signed", "unit", "grey"] | None = None
+    """`signed`: [-1, 1]; `unit`: [0, 1]; `grey`: [0, 255]."""
+    layout: Literal["chw", "hwc"] | None = None
+    """`chw`: (3, height, width); `hwc`: (height, width, 3)."""
+    colours: Literal["rgb", "bgr"] | None = None
+    """`bgr` is OpenCV's order."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Data:
+    """How pairs are served in training."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Of training, on each device."""
+    crop: Annotated[int, Field(ge=1)] | None = None
+    """Side of random training crops in pixels; null trains on whole images, which must then be of one size."""
+    crops_per_photo: Annotated[int, Field(ge=1)] = 1
+    """Cuts of each pair in one epoch; with small crops a pass over the photos sees more."""
+    eval_batch_size: Annotated[int, Field(ge=1)] = 1
+    """Of validation and test; 1 takes images of any size."""
+    eval_crop: Annotated[int, Field(ge=1)] | None = None
+    """Side of the centre crop that validation shows; null: whole images, as the test always shows."""
+    cache: Literal["none", "ram"] = "ram"
+    """`none` maps the files and reads what a crop needs; `ram` reads train and val once, one copy for all workers."""
+    augment: bool = True
+    """Mirror and quarter turns in training."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Paths:
     """Where things go; relative to the current directory."""
 

@@ -28,7 +28,7 @@ NOT_THE_RESULT = frozenset({
     "callbacks.stopped", "callbacks.summary",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.enable_model_summary", "trainer.enable_progress_bar", "trainer.profiler",
-    "data.workers", "data.pin_memory", "model.data.workers", "model.data.cache_mib",
+    "model.data.workers", "model.data.cache_mib",
 })  # fmt: skip
 """Keys that say how a run is made, shown or started. `seed` and `trainer.precision`, as they are written, count."""
 FILES = frozenset({"test_root", "weights", "warm_start", "perceptual_file"})

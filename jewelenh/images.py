@@ -32,8 +32,6 @@ Pixels: TypeAlias = npt.NDArray[Any]
 MAX_PIXELS = 178_956_970
 """Photos with more pixels are refused before they are decoded (Pillow's own bound against decompression bombs)."""
 Resample: TypeAlias = Literal["area", "bilinear", "bicubic", "lanczos", "nearest"]
-ValueRange: TypeAlias = Literal["signed", "unit", "grey"]
-"""[-1, 1], [0, 1] and [0, 255]."""
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
 _CV2_RESAMPLE: dict[str, int] = {
     "nearest": cv2.INTER_NEAREST_EXACT,  # the pixel whose centre is nearest; INTER_NEAREST is up to a pixel off
@@ -74,7 +72,9 @@ class Photo:
 
 
 def to_uint8(pixels: Pixels) -> Pixels:
-    """Round uint16 to uint8 (65535 becomes 255); uint8 is returned as it is."""
+    """Round uint16 (65535 becomes 255) and floats in [-1, 1] to uint8; uint8 is returned as it is."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return grey_levels(pixels)
     return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
@@ -293,26 +293,15 @@ def from_signed(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def signed_array(pixels: Pixels, dtype: Literal["float32", "float16"]) -> Pixels:
-    """Map a uint8 or uint16 array to floats in [-1, 1]: `to_signed` without torch, and to the same float32 bits."""
+    """Map uint8 or uint16 to floats in [-1, 1]: `to_signed` without torch, and to the same float32 bits."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return pixels.astype(dtype)  # in [-1, 1] already
     top = np.float32(255.0 if pixels.dtype == np.uint8 else 65535.0)
     return (pixels.astype(np.float32) / top * np.float32(2) - np.float32(1)).astype(dtype)
 
 
-def grey_levels(values: Pixels, value_range: ValueRange = "signed") -> Pixels:
-    """Return floats of a range, or uint8, as the nearest uint8 grey levels; the inverse of `signed_array`."""
+def grey_levels(values: Pixels) -> Pixels:
+    """Return floats in [-1, 1], or uint8, as the nearest uint8 grey levels; the inverse of `signed_array`."""
     if values.dtype == np.uint8:
         return values
-    floats = values.astype(np.float32)
-    units: dict[str, Pixels] = {"signed": (floats + 1) / 2, "unit": floats, "grey": floats / 255}
-    return np.asarray(np.rint(units[value_range].clip(0, 1) * 255), np.uint8)
-
-
-def signed_from(values: torch.Tensor, value_range: ValueRange) -> torch.Tensor:
-    """Map stored values to float32 in [-1, 1]: uint8 always from 0 to 255, floats from the range they are in.
-
-    signed: [-1, 1], taken as they are; unit: [0, 1]; grey: [0, 255].
-    """
-    if not values.is_floating_point():
-        return to_signed(values)
-    floats = values.float()
-    return floats if value_range == "signed" else (floats if value_range == "unit" else floats / 255) * 2 - 1
+    return np.asarray(np.rint(((values.astype(np.float32) + 1) / 2).clip(0, 1) * 255), np.uint8)

@@ -1,4 +1,4 @@
-"""Job: write and split the pairs, or check a pairs directory, or describe somebody else's."""
+"""Job: write and split the pairs, or check a pairs directory, or convert somebody else's."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from jewelenh.schemas import Pair
 def main(config: Pair) -> None:
     """Run `python -m jewelenh.pair`."""
     from jewelenh.chain import Chain
-    from jewelenh.pairs.adopt import Override, adopt
-    from jewelenh.pairs.doctor import check
+    from jewelenh.config import Foreign
+    from jewelenh.pairs.check import check
+    from jewelenh.pairs.foreign import import_pairs
 
-    if config.adopt is not None:
-        override = Override.from_values(config.believe)
-        directory = adopt(config.adopt, config.pairs.split, config.seed, override).directory
+    chain = Chain(config)
+    if config.import_ is not None:
+        said = Foreign(range=config.range, layout=config.layout, colours=config.colours)
+        directory = import_pairs(config.import_, said, config.pairs, config.seed, chain.data_dir).directory
     elif config.directory is not None:
         directory = config.directory.expanduser()
     else:
-        directory = Chain(config).pair()
+        directory = chain.pair()
     if config.check:
         check(directory)
 

@@ -16,8 +16,10 @@ from pydantic.dataclasses import dataclass
 
 from jewelenh.config import (
     STRICT,
+    Data,
     Degradation,
     Enhancer,
+    Foreign,
     Hardware,
     Limits,
     Pairs,
@@ -98,17 +100,16 @@ class Enhance(ChainJob):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Pair(ChainJob):
+class Pair(ChainJob, Foreign):
     """Write and split the pairs, check them, or import somebody else's."""
 
     check: bool = False
     """Read everything once and report all problems together."""
     directory: Path | None = None
     """With check=true: this pairs directory instead of the one that this configuration makes."""
-    adopt: Path | None = None
-    """A folder of foreign _input.npy and _target.npy: look at them and write their manifest."""
-    believe: dict[str, Any] = Field(default_factory=dict)
-    """With adopt: what you know better than it can be seen."""
+    import_: Path | None = Field(None, alias="import")
+    """A folder of foreign _input.npy and _target.npy, converted to pairs of our own; range, layout and colours say
+    what its values mean."""
 
     def __post_init__(self) -> None:
         if self.directory is not None and not self.check:
@@ -181,8 +182,7 @@ def _model(values: Any) -> Any:
 class Train(ChainJob):
     """Prepare what is missing, train, and test."""
 
-    data: Plugin
-    """How pairs are served."""
+    data: Data = Field(default_factory=Data)
     model: Annotated[RefinementModel | AdversarialModel | EnhancerModel, BeforeValidator(_model)]
     trainer: Trainer
     """pytorch_lightning.Trainer, with its own names."""

@@ -43,8 +43,15 @@ class Upstream:
         self.root = root
         self.items: dict[str, list[Item]] = {"raw": [], "inputs": [], "targets": []}
 
-    def put(self, kind: str, stem: str, pixels: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
-        data = encode_png(Photo(pixels))
+    def put(
+        self,
+        kind: str,
+        stem: str,
+        pixels: np.ndarray,
+        record: Mapping[str, Any] | None = None,
+        alpha: np.ndarray | None = None,
+    ) -> None:
+        data = encode_png(Photo(pixels, alpha))
         path = self.root / kind / f"{stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from jewelenh.errors import JewelenhError
-from jewelenh.images import Pixels, grey_levels, read_photo, to_uint8
+from jewelenh.images import Pixels, read_photo, to_uint8
 from jewelenh.manifest import Manifest, read_manifest
 from jewelenh.pairs.contract import Pair, PairsManifest, SplitName, read_pairs
-from jewelenh.pairs.npy import read_header, view
 
 
 def in_photos(n: int) -> str:
@@ -23,16 +20,7 @@ def in_photos(n: int) -> str:
 def read_pixels(pairs: PairsManifest, chosen: Sequence[Pair]) -> Iterator[tuple[Pair, Pixels, Pixels]]:
     """Yield each pair with its input and target as (H, W, 3) uint8 RGB."""
     for pair in chosen:
-        yield pair, _pixels(pairs, pair.input.path), _pixels(pairs, pair.target.path)
-
-
-def _pixels(pairs: PairsManifest, path: str) -> Pixels:
-    file, layout = pairs.directory / path, pairs.format
-    values = np.asarray(view(file, read_header(file)))
-    pixels = grey_levels(values, layout.range)
-    if layout.layout == "chw":
-        pixels = pixels.transpose(1, 2, 0)
-    return np.ascontiguousarray(pixels if layout.colours == "rgb" else pixels[..., ::-1])
+        yield pair, pairs.pixels(pair.input), pairs.pixels(pair.target)
 
 
 @dataclass(frozen=True)

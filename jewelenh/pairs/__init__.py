@@ -1,1 +1,1 @@
-"""Paired tensors: their contract, writing, splitting, checking, adopting and serving."""
+"""Paired tensors: their contract, writing, splitting, checking, importing and serving."""

@@ -1,33 +1,48 @@
-"""The checks that every run makes before its first batch: all files of all pairs, but only headers and a few rows."""
+"""Pairs held against their manifest: a few rows of every file before each run, or everything, with a report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jewelenh.errors import PairsError
-from jewelenh.images import ValueRange
+from jewelenh.files import write_atomically
+from jewelenh.hardware import n_cores
+from jewelenh.images import grey_levels, resize
 from jewelenh.manifest import StoredFile
-from jewelenh.pairs.contract import Finding, Format, Pair, PairsManifest, raise_for, reason
-from jewelenh.pairs.npy import Array, Header, read_header, view
+from jewelenh.pairs.contract import SPLITS, Finding, Format, Pair, PairsManifest, raise_for, read_pairs, reason
+from jewelenh.pairs.npy import Array, Header, read_header, sha256_of_file, view
+from jewelenh.pairs.split import leaks
+from jewelenh.progress import progress
 
+REPORT = "doctor.json"
 SLACK = 1e-3
-"""How far a value may lie outside its range: float16 rounds 1 - 1/255 by at most 2.5e-4."""
+"""How far a value may lie outside [-1, 1]: float16 rounds 1 - 1/255 by at most 2.5e-4."""
 SQUEEZED_BELOW = -0.98
-"""In [-1, 1]; normalising twice gives at most -1 + 2/255 = -0.992, a photo whose brightest level is above 2 more."""
-BOUNDS: Mapping[ValueRange, tuple[float, float]] = {"signed": (-1.0, 1.0), "unit": (0.0, 1.0), "grey": (0.0, 255.0)}
+"""Normalising twice gives at most -1 + 2/255 = -0.992, a photo whose brightest level is above 2 more."""
+MIN_SHIFT_PX = 1.0
+MAX_ERROR_LEFT = 0.9
+"""A pair is misaligned when moving it back leaves less than this share of its RMS error; real pairs leave 0.997."""
+Range = tuple[float, float]
+"""Lowest and highest value in [-1, 1], whatever the storage; NaN where there is NaN or Inf."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Lowest and highest value of (some of) a file, in the units it is stored in; NaN where it has NaN or Inf."""
+@dataclass
+class _Look:
+    """What looking at one file told; without a header there was nothing to trust."""
 
-    low: float
-    high: float
+    findings: list[Finding]
+    header: Header | None = None
+    array: Array | None = None
+    """(3, h, w) as stored: some rows or all."""
+    range: Range = (np.nan, np.nan)
 
 
 def quick_check(manifest: PairsManifest, pairs: Iterable[Pair] | None = None) -> dict[str, Header]:
@@ -38,106 +53,256 @@ def quick_check(manifest: PairsManifest, pairs: Iterable[Pair] | None = None) ->
             values that were normalised twice.
     """
     pairs = list(manifest.pairs if pairs is None else pairs)
-    shapes = {file.path: pair for pair in pairs for file in (pair.input, pair.target)}
-    files = {file.path: file for pair in pairs for file in (pair.input, pair.target)}
-    headers: dict[str, Header] = {}
-    findings: list[Finding] = []
-    seen: dict[str, Seen] = {}
+    files = {file.path: (pair, file) for pair in pairs for file in pair.files}
     with ThreadPoolExecutor(8) as pool:
-        for path, (header, problems, found) in zip(
-            files, pool.map(lambda path: _look(manifest, files[path], shapes[path]), files), strict=True
-        ):
-            findings += problems
-            if header is not None and found is not None:
-                headers[path], seen[path] = header, found
-    raise_for(squeezed_findings(seen, manifest.format) + findings, manifest.directory)
-    return headers
+        looks = dict(zip(files, pool.map(lambda at: _look(manifest, *at, whole=False), files.values()), strict=True))
+    ranges = {path: look.range for path, look in looks.items()}
+    problems = [finding for look in looks.values() for finding in look.findings]
+    raise_for(squeezed_findings(ranges, manifest.format.dtype) + problems, manifest.directory)
+    return {path: look.header for path, look in looks.items() if look.header is not None}
 
 
-def _look(manifest: PairsManifest, file: StoredFile, pair: Pair) -> tuple[Header | None, list[Finding], Seen | None]:
+def _look(manifest: PairsManifest, pair: Pair, file: StoredFile, *, whole: bool) -> _Look:
+    """Look at a file's header and some of its rows, or read it whole and verify its sha256."""
     path = manifest.path(file)
-    header, problems = header_findings(path, file, pair, manifest.format)
-    if header is None or problems:
-        return None, problems, None
-    try:
-        seen = extremes(_some_rows(view(path, header), manifest.format))
-    except PairsError as error:
-        return None, [Finding("unreadable", reason(error), (pair.stem,), (file.path,))], None
-    return header, value_findings(seen, file.path, pair.stem, manifest.format), seen
 
+    def problem(check: str, what: str) -> Finding:
+        return Finding(check, what, (pair.stem,), (file.path,))
 
-def header_findings(path: Path, file: StoredFile, pair: Pair, layout: Format) -> tuple[Header | None, list[Finding]]:
-    """Return the header, None where there is none to trust, and what is wrong with it."""
     try:
         header = read_header(path)
-    except PairsError as error:
-        return None, [Finding(_kind_of(error), reason(error), (pair.stem,), (file.path,))]
-    problems = []
-
-    def expect(check: str, expected: object, found: object) -> None:
-        if expected != found:
-            what = f"expected {expected}, found {found}"
-            problems.append(Finding(check, what, (pair.stem,), (file.path,)))
-
-    expect("shape", pair.shape, header.shape)
-    expect("dtype", np.dtype(layout.dtype), header.dtype)
-    expect("order", "C order", "Fortran order" if header.fortran and len(header.shape) > 1 else "C order")
-    if not problems:
-        expect("size", f"{file.bytes} bytes", f"{header.offset + header.n_bytes} bytes")
-    return header, problems
+        findings = _header_findings(header, file, pair, manifest.format, problem)
+        if findings:
+            return _Look(findings)
+        mapped = view(path, header)
+        array = np.array(mapped) if whole else mapped[:, [0, mapped.shape[1] // 2, -1]]
+        if whole and (found := sha256_of_file(path)) != file.sha256:
+            what = f"the content is not the one written: sha256 {found[:12]}, manifest {file.sha256[:12]}"
+            findings.append(problem("hash", what))
+    except (OSError, PairsError) as error:
+        return _Look([problem(_kind_of(error), reason(error) + _partner(manifest, pair, file, error))])
+    low, high = range_of(array)
+    return _Look(findings + _value_findings(low, high, problem), header, array, (low, high))
 
 
-def _kind_of(error: PairsError) -> str:
+def _header_findings(
+    header: Header, file: StoredFile, pair: Pair, layout: Format, problem: Callable[[str, str], Finding]
+) -> list[Finding]:
+    order = "Fortran order" if header.fortran and len(header.shape) > 1 else "C order"
+    expected = {
+        "shape": (pair.shape, header.shape),
+        "dtype": (np.dtype(layout.dtype), header.dtype),
+        "order": ("C order", order),
+    }
+    problems = [problem(name, f"expected {a}, found {b}") for name, (a, b) in expected.items() if a != b]
+    n_bytes = header.offset + header.n_bytes
+    if not problems and n_bytes != file.bytes:
+        problems = [problem("size", f"expected {file.bytes} bytes, found {n_bytes} bytes")]
+    return problems
+
+
+def _kind_of(error: Exception) -> str:
     known = {"missing": "missing", "objects": "objects", "truncated": "truncated", "longer": "truncated"}
-    return next((check for word, check in known.items() if word in error.what), "unreadable")
+    what = error.what if isinstance(error, PairsError) else ""
+    return next((check for word, check in known.items() if word in what), "unreadable")
 
 
-def _some_rows(array: Array, layout: Format) -> Array:
-    """Return the first, the middle and the last row of an image, all colours."""
-    axis = 1 if layout.layout == "chw" else 0
-    return np.asarray(array.take([0, array.shape[axis] // 2, -1], axis=axis))
+def _partner(manifest: PairsManifest, pair: Pair, file: StoredFile, error: Exception) -> str:
+    if _kind_of(error) != "missing":
+        return ""
+    partner = pair.target if file is pair.input else pair.input
+    return f" (its partner {'is there' if manifest.path(partner).is_file() else 'is missing too'})"
 
 
-def extremes(array: Array) -> Seen:
-    """Return the range of an array; the lowest and the highest value carry any NaN or Inf with them."""
-    return Seen(float(array.min()), float(array.max())) if array.size else Seen(np.nan, np.nan)
+def range_of(array: Array) -> Range:
+    """Return the extremes of uint8 or of floats in [-1, 1]; the lowest and the highest carry any NaN or Inf along."""
+    if not array.size:
+        return np.nan, np.nan
+    low, high = float(array.min()), float(array.max())
+    return (low / 127.5 - 1, high / 127.5 - 1) if array.dtype == np.uint8 else (low, high)
 
 
-def value_findings(seen: Seen, path: str, stem: str, layout: Format) -> list[Finding]:
-    """Return what is wrong with a file's values, looked at alone."""
-    if layout.dtype == "uint8":
-        return []
-    if not np.isfinite([seen.low, seen.high]).all():
-        return [Finding("nan", "NaN or Inf among the values", (stem,), (path,))]
-    low, high = BOUNDS[layout.range]
-    slack = SLACK * (high - low)
-    if seen.low < low - slack or seen.high > high + slack:
-        what = f"expected [{low:g}, {high:g}], found [{seen.low:g}, {seen.high:g}]"
-        return [Finding("range", what, (stem,), (path,))]
+def _value_findings(low: float, high: float, problem: Callable[[str, str], Finding]) -> list[Finding]:
+    if not np.isfinite([low, high]).all():
+        return [problem("nan", "NaN or Inf among the values")]
+    if low < -1 - 2 * SLACK or high > 1 + 2 * SLACK:
+        return [problem("range", f"expected [-1, 1], found [{low:g}, {high:g}]")]
     return []
 
 
-def squeezed_findings(seen: Mapping[str, Seen], layout: Format) -> list[Finding]:
+def squeezed_findings(ranges: Mapping[str, Range], dtype: str) -> list[Finding]:
     """Look at all files together: values normalised twice lie near -1, values of [0, 1] never go below 0.
 
     One file alone may be a black photo, or a white one; a data set of them is a mistake.
     """
-    seen = {path: s for path, s in seen.items() if np.isfinite([s.low, s.high]).all()}
-    if not seen:
+    known = [found for found in ranges.values() if np.isfinite(found).all()]
+    if not known:
         return []
-    low, high = BOUNDS[layout.range] if layout.dtype != "uint8" else BOUNDS["grey"]
-    to_signed = {path: Seen(_signed(s.low, low, high), _signed(s.high, low, high)) for path, s in seen.items()}
-    top, bottom = max(s.high for s in to_signed.values()), min(s.low for s in to_signed.values())
+    bottom, top = min(low for low, _ in known), max(high for _, high in known)
     if top < SQUEEZED_BELOW:
-        what = (
-            f"all {len(seen)} files lie in [{bottom:.4f}, {top:.4f}]: they were normalised twice (x / 127.5 - 1 again)"
-        )
+        what = f"all {len(known)} files lie in [{bottom:.4f}, {top:.4f}]: normalised twice (x / 127.5 - 1 again)"
         return [Finding("normalised twice", what)]
-    if layout.dtype != "uint8" and layout.range == "signed" and bottom > -SLACK and len(seen) >= 8:
-        what = f"no value below 0 in {len(seen)} files: these are [0, 1] and not [-1, 1]"
-        return [Finding("range", what)]
+    if dtype != "uint8" and bottom > -SLACK and len(known) >= 8:
+        return [Finding("range", f"no value below 0 in {len(known)} files: these are [0, 1] and not [-1, 1]")]
     return []
 
 
-def _signed(value: float, low: float, high: float) -> float:
-    return (value - low) / (high - low) * 2 - 1
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found in a pairs directory."""
+
+    directory: Path
+    n_pairs: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Return the findings that make the pairs unusable."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        counts = Counter(finding.check for finding in self.findings)
+        return {
+            "n_pairs": self.n_pairs,
+            "n_errors": len(self.errors),
+            "n_warnings": len(self.findings) - len(self.errors),
+            "by_check": dict(sorted(counts.items())),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def check(directory: Path) -> Diagnosis:
+    """Examine, print the table, and raise PairsError where there are errors."""
+    diagnosis = examine(directory)
+    _show(diagnosis)
+    raise_for(list(diagnosis.findings), diagnosis.directory)
+    return diagnosis
+
+
+def examine(directory: Path) -> Diagnosis:
+    """Read a pairs directory whole, write `doctor.json` beside its manifest and return what was found.
+
+    Raises:
+        PairsError: there is no manifest to hold the files against.
+    """
+    manifest = read_pairs(directory)
+    ranges: dict[str, Range] = {}
+    findings: dict[tuple[str, tuple[str, ...]], Finding] = {}  # each version of a photo reads its target: told once
+    with ThreadPoolExecutor(min(8, n_cores())) as pool, progress("check", len(manifest.pairs), "pairs") as advance:
+        for pair, looks in zip(manifest.pairs, pool.map(lambda p: _examine(manifest, p), manifest.pairs), strict=True):
+            ranges.update({file.path: look.range for file, look in zip(pair.files, looks, strict=True)})
+            for finding in (finding for look in looks for finding in look.findings):
+                findings.setdefault((finding.check, finding.files), finding)
+            advance()
+    together = [*_stray_files(manifest), *leaks(manifest)]
+    together += [Finding("empty", f"no pair in {s}", severity="warning") for s in SPLITS if not manifest.split(s)]
+    found = (*squeezed_findings(ranges, manifest.format.dtype), *findings.values(), *together)
+    diagnosis = Diagnosis(manifest.directory, len(manifest.pairs), found)
+    data = json.dumps(diagnosis.as_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_atomically(manifest.directory / REPORT, data.encode())
+    return diagnosis
+
+
+def _show(diagnosis: Diagnosis) -> None:
+    """Print the findings as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=not diagnosis.findings)
+    if not diagnosis.findings:
+        console.print(f"{diagnosis.n_pairs} pairs keep the contract: {diagnosis.directory}", highlight=False)
+        return
+    table = Table(title=f"{diagnosis.n_pairs} pairs in {diagnosis.directory.name}", title_justify="left")
+    for column in ("check", "", "where", "what"):
+        table.add_column(column, overflow="fold")
+    for finding in diagnosis.findings:
+        where = "\n".join((finding.files or finding.stems)[:2])
+        table.add_row(finding.check, finding.severity, where, finding.what)
+    console.print(table)
+    console.print(f"{diagnosis.directory / REPORT}", highlight=False, soft_wrap=True)
+
+
+def _examine(manifest: PairsManifest, pair: Pair) -> list[_Look]:
+    """Read the files of a pair whole; where both are good, hold them against each other."""
+    looks = [_look(manifest, pair, file, whole=True) for file in pair.files]
+    images = [grey_levels(look.array) for look in looks[:2] if look.array is not None and not look.findings]
+    if len(images) == 2:
+        looks[0].findings = compare(images[0], images[1], pair)
+    return [replace(look, array=None) for look in looks]
+
+
+def compare(image_input: Array, image_target: Array, pair: Pair) -> list[Finding]:
+    """Hold the values of two (3, H, W) uint8 images of one pair against each other."""
+
+    def finding(check: str, what: str, is_error: bool = True) -> list[Finding]:
+        files = (pair.input.path, pair.target.path)
+        return [Finding(check, what, (pair.stem,), files, "error" if is_error else "warning")]
+
+    if np.array_equal(image_input, image_target):
+        known = bool(pair.record.get("identical"))  # a draw in which no step fired
+        return finding("identical", "input and target are the same" + (", as written" if known else ""), not known)
+    squeezed = [bool(image.max() / 127.5 - 1 < SQUEEZED_BELOW) for image in (image_input, image_target)]
+    if squeezed[0] != squeezed[1]:
+        which = "input" if squeezed[0] else "target"
+        return finding("normalised twice", f"the {which} is squeezed near -1, its partner is not")
+    if all(squeezed):
+        return finding("normalised twice", "both are nearly black, or were normalised twice", is_error=False)
+    if _colours_swapped(image_input, image_target):
+        return finding("colours", "red and blue are swapped between input and target")
+    down, right = shift_between(image_input, image_target)
+    if is_misaligned(image_input, image_target, (down, right)):
+        return finding("misaligned", f"the input lies {down:+d} px down and {right:+d} px right of its target")
+    return []
+
+
+def _colours_swapped(image_input: Array, image_target: Array) -> bool:
+    """Say whether the thumbnails agree far better with red and blue exchanged; grey jewellery never says so."""
+    small = [
+        resize(image.transpose(1, 2, 0), 32, 32, "area").astype(np.float32) for image in (image_input, image_target)
+    ]
+    straight, swapped = np.abs(small[0] - small[1]).mean(), np.abs(small[0][..., ::-1] - small[1]).mean()
+    return bool(straight > 2 and swapped < 0.5 * straight)
+
+
+def shift_between(image_input: Array, image_target: Array) -> tuple[int, int]:
+    """Return how far one (3, H, W) image lies (below, to the right of) another, in pixels, by phase correlation.
+
+    Kuglin and Hines, 1975. Blur and noise as strong as the severe level's leave it nothing to find: what it then
+    reports is chance, tens of pixels at times (experiments/pair_alignment).
+    """
+    height, width = image_target.shape[1:]
+    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+    greys = [image.mean(axis=0, dtype=np.float32) for image in (image_input, image_target)]
+    first, second = (np.fft.rfft2((grey - grey.mean()) * window) for grey in greys)
+    product = first * np.conj(second)
+    size = np.abs(product)
+    correlation = np.fft.irfft2(np.where(size > 1e-6, product / np.maximum(size, 1e-6), 0), (height, width))
+    row, column = np.unravel_index(int(correlation.argmax()), (height, width))
+    return (int(row) + height // 2) % height - height // 2, (int(column) + width // 2) % width - width // 2
+
+
+def is_misaligned(image_input: Array, image_target: Array, shift: tuple[int, int]) -> bool:
+    """Say whether moving the input back by `shift` really brings it much nearer to its target."""
+    (down, right), (height, width) = shift, image_target.shape[1:]
+    if np.hypot(down, right) < MIN_SHIFT_PX or abs(down) > height // 4 or abs(right) > width // 4:
+        return False
+    inner = (slice(abs(down), height - abs(down)), slice(abs(right), width - abs(right)))
+    greys = [image.mean(axis=0, dtype=np.float32) for image in (image_input, image_target)]
+    moved = np.roll(greys[0], (-down, -right), axis=(0, 1))
+    before, after = (float(np.square((grey - greys[1])[inner]).mean()) for grey in (greys[0], moved))
+    return after < MAX_ERROR_LEFT**2 * before
+
+
+def _stray_files(manifest: PairsManifest) -> list[Finding]:
+    """Find tensors that the manifest does not know; nothing reads them."""
+    listed = {file.path for pair in manifest.pairs for file in pair.files}
+    there = {path.relative_to(manifest.directory).as_posix() for path in manifest.directory.rglob("*.npy")}
+    findings = []
+    for path in sorted(there - listed):
+        what = "the manifest does not list this file"
+        for role, other in (("_input.npy", "_target.npy"), ("_target.npy", "_input.npy")):
+            if path.endswith(role) and path.removesuffix(role) + other not in there:
+                what += ", and its partner is missing"
+        findings.append(Finding("unlisted", what, (), (path,), "warning"))
+    return findings

@@ -8,8 +8,8 @@
         val/...  test/...
 
 The directory is a data set: its name hashes the settings *and* the photos, so it never changes under a run that uses
-it. Values are float32 or float16 in [-1, 1], or the uint8 grey levels that those came from. Adopted folders may keep
-another range, layout or colour order; the manifest says which, and the readers turn it into the same batches.
+it. Values are float32 or float16 in [-1, 1], or the uint8 grey levels that those came from. Tensors that mean anything
+else are converted first: see `foreign.py`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from jewelenh.errors import JewelenhError, PairsError
-from jewelenh.images import ValueRange
+from jewelenh.images import Pixels, grey_levels
 from jewelenh.manifest import Item, Manifest, StoredFile, read_manifest
+from jewelenh.pairs.npy import read_header, view
 
 KIND = "pairs"
 VERSION = 1
@@ -35,16 +37,16 @@ GEOMETRY = "short side to size, then centre crop"
 
 @dataclass(frozen=True)
 class Format:
-    """How the values of a pairs directory lie in its files."""
+    """How the values of a pairs directory lie in its files; what has one value is there to be read by others."""
 
     dtype: Literal["float32", "float16", "uint8"]
     size: int | None
     """Side in pixels; None: native, each photo its own."""
     resample: str | None
-    range: ValueRange = "signed"
-    """Of float values; uint8 is always 0 to 255."""
-    layout: Literal["chw", "hwc"] = "chw"
-    colours: Literal["rgb", "bgr"] = "rgb"
+    range: Literal["signed"] = "signed"
+    """Floats are in [-1, 1]; uint8 is always 0 to 255."""
+    layout: Literal["chw"] = "chw"
+    colours: Literal["rgb"] = "rgb"
     geometry: str | None = GEOMETRY
     version: int = VERSION
 
@@ -60,11 +62,21 @@ class Pair:
     group: str
     """Name of its group of near-duplicates: the stem of one of them."""
     shape: tuple[int, int, int]
-    """As on disk, so in the order of `Format.layout`."""
+    """(3, height, width)."""
     input: StoredFile
     target: StoredFile
     record: Mapping[str, Any]
     """`source`: sha256 of the images it came from; `input`, `target`: draw, weights and settings of each."""
+
+    @property
+    def side(self) -> tuple[int, int]:
+        """Return (height, width)."""
+        return self.shape[1], self.shape[2]
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """Return the files of this pair; versions of a photo share some."""
+        return self.input, self.target
 
 
 @dataclass(frozen=True)
@@ -91,9 +103,10 @@ class PairsManifest:
         """Return the absolute path of a pair's file."""
         return self.directory / file.path
 
-    def side(self, pair: Pair) -> tuple[int, int]:
-        """Return a pair's (height, width)."""
-        return (pair.shape[1], pair.shape[2]) if self.format.layout == "chw" else (pair.shape[0], pair.shape[1])
+    def pixels(self, file: StoredFile) -> Pixels:
+        """Return the image in a pair's file as (H, W, 3) uint8 RGB."""
+        path = self.path(file)
+        return np.ascontiguousarray(grey_levels(view(path, read_header(path))).transpose(1, 2, 0))
 
 
 def read_pairs(directory: Path) -> PairsManifest:
@@ -112,7 +125,7 @@ def read_pairs(directory: Path) -> PairsManifest:
             "These pairs have no manifest, so nothing says what their values mean.",
             where=directory,
             expected="manifest.json",
-            fix=f"look at them and write one with: python -m jewelenh.pair adopt={directory}",
+            fix=f"convert them: python -m jewelenh.pair import={directory} range=... layout=... colours=...",
         )
     if manifest.kind != KIND:
         raise PairsError("This directory holds something else.", where=directory, expected=KIND, found=manifest.kind)
@@ -138,9 +151,9 @@ def from_manifest(manifest: Manifest) -> PairsManifest:
 
 def _pair(item: Item) -> Pair:
     record = item.record
-    if record["split"] not in SPLITS or len(record["shape"]) != 3:
-        raise ValueError(f"{item.stem}: split {record['split']!r}, shape {record['shape']}")
     shape = cast(tuple[int, int, int], tuple(record["shape"]))
+    if record["split"] not in SPLITS or len(shape) != 3 or shape[0] != 3:
+        raise ValueError(f"{item.stem}: split {record['split']!r}, shape {record['shape']}")
     files = item.files
     outside = [f.path for f in files.values() if Path(f.path).is_absolute() or ".." in Path(f.path).parts]
     if outside:
@@ -162,7 +175,7 @@ class Finding:
     severity: Literal["error", "warning"] = "error"
 
 
-def raise_for(findings: list[Finding], where: Path) -> None:
+def raise_for(findings: list[Finding], where: Path, fix: str | None = None) -> None:
     """Raise one PairsError that names every error among the findings, at most twenty in full."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
@@ -172,7 +185,7 @@ def raise_for(findings: list[Finding], where: Path) -> None:
     raise PairsError(
         f"{len(errors)} problem{'s' if len(errors) > 1 else ''} in these pairs:\n" + "\n".join(shown + more),
         where=where,
-        fix=f"see them all with: python -m jewelenh.pair check=true directory={where}",
+        fix=fix or f"see them all with: python -m jewelenh.pair check=true directory={where}",
     )
 
 

@@ -8,88 +8,53 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import cv2
 import pytorch_lightning as lightning
 import torch
 from torch.utils.data import DataLoader
 
-from jewelenh.errors import ConfigError, PairsError
+from jewelenh.config import Data
+from jewelenh.errors import PairsError
+from jewelenh.hardware import n_cores
 from jewelenh.pairs.check import quick_check
 from jewelenh.pairs.contract import PairsManifest, SplitName, read_pairs
-from jewelenh.pairs.dataset import Batch, Cutting, DeviceStore, EpochSampler, PairsDataset, to_network
+from jewelenh.pairs.dataset import Batch, Cache, Cutting, EpochSampler, PairsDataset, load, to_network
 from jewelenh.pairs.npy import Header
-from jewelenh.pairs.store import Store, load
 from jewelenh.seeds import seed_for
 
 log = logging.getLogger(__name__)
-
-Cache: TypeAlias = Literal["none", "ram", "device"]
-CACHES = ("none", "ram", "device")
 
 
 class PairsDataModule(lightning.LightningDataModule):
     """Serves one pairs directory.
 
     `prepare` is that directory, or what makes it (or finds it made) and returns it: it is called by `prepare_data` and,
-    on every rank, by `setup`, so it must be cheap the second time. Batches are float32 in [-1, 1] once
-    `on_after_batch_transfer` has run, which Lightning does; before that they travel in the storage dtype.
-
-    Args:
-        prepare: a directory, or a function that returns one.
-        batch_size: of training, per device.
-        crops_per_photo: cuts of each pair in one epoch of training; with small crops a pass over the photos sees more.
-        crop: side of random training crops in pixels; None trains on whole images, which must then be of one size.
-        eval_batch_size: of val, test and predict; 1 for images of different sizes.
-        eval_crop: side of the centre crop that val shows; test and predict always show whole images.
-        cache: `none` maps the files and reads the pages of the crop; `ram` reads train and val once into one copy for
-            all workers; `device` keeps them as uint8 on the device, and crops, mirrors and turns there.
-        workers: processes that make batches; `auto` asks `auto_workers`.
-        augment: mirror and quarter turns in training.
-        seed: of order and cuts.
-        pin_memory: page-locked batches for copies that overlap; `auto` does so where there is a CUDA device.
+    on every rank, by `setup`, so it must be cheap the second time. `seed` is that of order and cuts, `workers` how
+    many processes make batches. Batches are float32 in [-1, 1] once `on_after_batch_transfer` has run, which Lightning
+    does; before that they travel in the storage dtype.
     """
 
     def __init__(
         self,
+        settings: Data,
         prepare: Callable[[], Path] | Path | str,
         *,
-        batch_size: int = 4,
-        crop: int | None = None,
-        crops_per_photo: int = 1,
-        eval_batch_size: int = 1,
-        eval_crop: int | None = None,
-        cache: Cache = "ram",
-        workers: int | Literal["auto"] = "auto",
-        augment: bool = True,
         seed: int = 42,
-        pin_memory: bool | Literal["auto"] = "auto",
+        workers: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
-        if cache not in CACHES:
-            raise ConfigError(f"data.cache = {cache!r}: allowed is {', '.join(CACHES)}.")
-        counts = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "crop": 1 if crop is None else crop}
-        for name, value in {**counts, "crops_per_photo": crops_per_photo}.items():
-            if value < 1:
-                raise ConfigError(f"data.{name} = {value}: allowed is 1 or more.")
-        if workers != "auto" and workers < 0:
-            raise ConfigError(f"data.workers = {workers}: allowed is auto, 0 or more.")
-        self._prepare = prepare
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.crops_per_photo = crops_per_photo
-        self.crop, self.eval_crop, self.augment, self.seed = crop, eval_crop, augment, seed
-        self.cache, self.workers, self.pin_memory = cache, workers, pin_memory
+        self.settings, self.seed, self.workers, self._prepare = settings, seed, workers, prepare
         self.pairs: PairsManifest | None = None
         self._headers: dict[str, Header] = {}
-        self._store: Store | None = None
-        self._device_store: DeviceStore | None = None
+        self._cache: Cache | None = None
         self._train_sampler: EpochSampler | None = None
         self._resumed = (0, 0)
 
     def prepare_data(self) -> None:
         """Make the pairs, or find them made; Lightning calls this on one rank."""
-        self._directory()
+        self._prepared()
 
     def setup(self, stage: str | None = None) -> None:
         """Open the pairs, check all of them cheaply, and fill the cache where training needs it.
@@ -98,48 +63,51 @@ class PairsDataModule(lightning.LightningDataModule):
             PairsError: with every problem found; nothing was trained yet.
         """
         if self.pairs is None:
-            manifest = read_pairs(self._directory())
+            manifest = read_pairs(self._prepared())
             self._headers = quick_check(manifest)
             self.pairs = manifest
-        if stage in {"fit", None} and self.cache != "none" and self._store is None:
+        if stage in {"fit", None} and self.settings.cache == "ram" and self._cache is None:
             pairs = [pair for pair in self.pairs.pairs if pair.split != "test"]
-            self._store = load(self.pairs, pairs, self._headers, as_uint8=self.cache == "device")
-            log.info("cache=%s: %d pairs in %.0f MiB", self.cache, len(pairs), self._store.n_bytes / 2**20)
+            self._cache = load(self.pairs, pairs, self._headers)
+            n_bytes = sum(image.nbytes for image in self._cache.values())
+            log.info("cache=ram: %d pairs in %.0f MiB", len(pairs), n_bytes / 2**20)
 
-    def _directory(self) -> Path:
+    def _prepared(self) -> Path:
         return Path(self._prepare() if callable(self._prepare) else self._prepare)
+
+    @property
+    def directory(self) -> Path:
+        """Return where the pairs are; `setup` must have run."""
+        assert self.pairs is not None
+        return self.pairs.directory
 
     def dataset(self, split: SplitName, cutting: Cutting, *, cached: bool = True) -> PairsDataset:
         """Return one split as a dataset; `setup` must have run."""
         if self.pairs is None:
             self.setup()
         assert self.pairs is not None
-        store = self._store if cached else None
-        on_device = self.cache == "device" and store is not None
-        pairs = self.pairs.split(split)
-        return PairsDataset(self.pairs, pairs, self._headers, cutting, store=store, on_device=on_device)
+        cache = self._cache if cached else None
+        return PairsDataset(self.pairs, self.pairs.split(split), self._headers, cutting, cache)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random order and cuts, both drawn from (seed, epoch) and so the same after a resume; raise PairsError."""
-        cutting = Cutting(
-            self.crop, is_random=True, augment=self.augment, seed=self.seed, per_photo=self.crops_per_photo
-        )
-        dataset = self.dataset("train", cutting)
+        how = self.settings
+        dataset = self.dataset("train", Cutting(how.crop, True, how.augment, self.seed, how.crops_per_photo))
         self._check_not_empty(dataset, "train")
-        if self.batch_size > len(dataset):
-            log.warning("data.batch_size=%d: an epoch has only %d pictures, one batch", self.batch_size, len(dataset))
+        if how.batch_size > len(dataset):
+            log.warning("data.batch_size=%d: an epoch has only %d pictures, one batch", how.batch_size, len(dataset))
         sampler = self._sampler(dataset, shuffle=True)
         # Lightning resumes an epoch with its first batches, and makes the iterator before it sets the epoch, from which
         # moment workers draw ahead: so the place is restored here, before there is an iterator
         epoch, n_seen = self._resumed
         sampler.set_epoch(epoch)
-        sampler.start = n_seen * self.batch_size
+        sampler.start = n_seen * how.batch_size
         self._train_sampler, self._resumed = sampler, (0, 0)
-        return ResumableLoader(dataset, sampler=sampler, **self._options(self.batch_size, dataset))
+        return ResumableLoader(dataset, sampler=sampler, **self._options(how.batch_size, dataset))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Whole images, or their centres, in the order of the stems; raise PairsError."""
-        dataset = self.dataset("val", Cutting(self.eval_crop))
+        dataset = self.dataset("val", Cutting(self.settings.eval_crop))
         self._check_not_empty(dataset, "val")
         return self._eval_loader(dataset)
 
@@ -161,7 +129,7 @@ class PairsDataModule(lightning.LightningDataModule):
             )
 
     def _eval_loader(self, dataset: PairsDataset) -> DataLoader[Batch]:
-        options = self._options(self.eval_batch_size, dataset)
+        options = self._options(self.settings.eval_batch_size, dataset)
         return DataLoader(dataset, sampler=self._sampler(dataset, shuffle=False), **options)
 
     def _sampler(self, dataset: PairsDataset, *, shuffle: bool) -> EpochSampler:
@@ -170,20 +138,23 @@ class PairsDataModule(lightning.LightningDataModule):
         return EpochSampler(dataset, shuffle=shuffle, seed=self.seed, rank=rank, n_ranks=n_ranks)
 
     def _options(self, batch_size: int, dataset: PairsDataset) -> dict[str, Any]:
-        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        n_cpus = max(1, len(os.sched_getaffinity(0)) // local_ranks)
-        cache: Cache = "none" if dataset.store is None else self.cache
-        workers = auto_workers(cache, n_cpus) if self.workers == "auto" else self.workers
-        workers = 0 if dataset.on_device else min(workers, -(-len(dataset) // batch_size))
-        pin = torch.cuda.is_available() if self.pin_memory == "auto" else self.pin_memory
+        workers = self.workers
+        if workers == "auto":
+            n_cpus = max(1, n_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+            workers = auto_workers("none" if dataset.cache is None else "ram", n_cpus)
+        workers = min(workers, -(-len(dataset) // batch_size))
         options: dict[str, Any] = {"batch_size": batch_size, "collate_fn": as_it_is, "num_workers": workers}
-        options["pin_memory"] = pin and not dataset.on_device
+        options["pin_memory"] = torch.cuda.is_available()  # for copies that overlap
         if workers:
             # forked workers inherit the cache and the maps; spawned ones would each be sent a copy
             context = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
             options |= {"persistent_workers": True, "prefetch_factor": 4, "multiprocessing_context": context}
             options["worker_init_fn"] = partial(_start_worker, self.seed)
         return options
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """Convert to float32 in [-1, 1], once, on the device."""
+        return to_network(batch)
 
     def _place(self) -> tuple[int, int]:
         """Return the epoch under way and how many batches of it are done; an epoch done whole is the next, begun."""
@@ -192,28 +163,6 @@ class PairsDataModule(lightning.LightningDataModule):
         epoch = self._train_sampler.epoch
         n_seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.processed)  # type: ignore[attr-defined]
         return (epoch + 1, 0) if n_seen >= self.trainer.num_training_batches else (epoch, n_seen)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Copy a batch to the device; what says where to cut stays on the host, which sizes the cut with it."""
-        if "cut" not in batch:
-            moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
-            return moved
-        if self._device_store is None or self._device_store.flat.device != device:
-            assert self._store is not None
-            self._device_store = DeviceStore(self._store, device)
-        return batch
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """Convert to float32 in [-1, 1], once, on the device."""
-        assert self.pairs is not None
-        if "cut" in batch and self._device_store is None:
-            assert self._store is not None
-            self._device_store = DeviceStore(self._store, torch.device("cpu"))
-        return to_network(batch, self.pairs, self._device_store)
-
-    def teardown(self, stage: str | None = None) -> None:
-        """Give the device's memory back."""
-        self._device_store = None
 
     def state_dict(self) -> dict[str, Any]:
         """Name the pairs that a checkpoint was trained on, and the place in the order where it was made."""
@@ -243,14 +192,12 @@ class ResumableLoader(DataLoader[Batch]):
         """Do nothing: the order was restored before this loader was made."""
 
 
-def auto_workers(cache: Cache, n_cpus: int) -> int:
+def auto_workers(cache: Literal["none", "ram"], n_cpus: int) -> int:
     """Return how many processes should make batches on `n_cpus`.
 
-    From the device's memory none: a batch is a few numbers. Else none on few cores, where sending a batch between
-    processes takes longer than making it (experiments/bench/pairs.py); on many, some to hide it, more for files.
+    None on few cores, where sending a batch between processes takes longer than making it (experiments/bench/pairs.py);
+    on many, some to hide it, more for files.
     """
-    if cache == "device":
-        return 0
     return min(4 if cache == "ram" else 8, n_cpus // 4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mmap
 import os
@@ -80,6 +81,15 @@ def view(path: Path, header: Header) -> Array:
         return np.ndarray(header.shape, header.dtype, mapped, header.offset, order=order)
     except (OSError, ValueError, TypeError) as error:
         raise PairsError("The file can no longer be read.", where=path, found=error) from error
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def npy_bytes(array: Array) -> bytes:

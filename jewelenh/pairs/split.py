@@ -1,4 +1,7 @@
-"""Who goes to train, val and test: whole groups of near-duplicates, by a seeded order that few new photos disturb."""
+"""Who goes to train, val and test: whole groups of near-duplicates, by a seeded order that few new photos disturb.
+
+And what lies on both sides of a split that somebody else made.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 from jewelenh.config import Split
 from jewelenh.images import Pixels, resize, to_uint8
-from jewelenh.pairs.contract import SplitName
+from jewelenh.pairs.contract import SPLITS, Finding, Pair, PairsManifest, SplitName
 from jewelenh.seeds import seed_for
 
 HASH_SIDE = 8
@@ -108,3 +111,26 @@ def _fill(order: Iterable[str], sizes: Mapping[str, int], share: float, n_spare:
 
 def _rank(name: str, seed: int) -> int:
     return seed_for(seed, "split", name)
+
+
+def leaks(manifest: PairsManifest) -> list[Finding]:
+    """Find photos, groups, contents and near-duplicates on two sides of the split."""
+    sides: dict[tuple[str, str], list[Pair]] = {}
+    for pair in manifest.pairs:
+        contents = {("the same content", file.sha256) for file in (pair.input, pair.target)}
+        shared = {("versions of one photo", pair.photo), ("one group of near-duplicates", pair.group)}
+        for key in contents | shared:
+            sides.setdefault(key, []).append(pair)
+    together = [(what, pairs) for (what, _), pairs in sorted(sides.items())]
+    bits = manifest.spec.get("split", {}).get("near_duplicate_bits")
+    hashed = list({pair.photo: pair for pair in manifest.pairs if "hash" in pair.record}.values())
+    near = near_pairs([int(pair.record["hash"], 16) for pair in hashed], bits) if bits is not None else []
+    together += [(f"near-duplicates ({bits} bits or less)", [hashed[i], hashed[j]]) for i, j in near]
+    return [_leak(what, pairs) for what, pairs in together if len({pair.split for pair in pairs}) > 1]
+
+
+def _leak(what: str, pairs: Sequence[Pair]) -> Finding:
+    first = {pair.split: pair.stem for pair in reversed(pairs)}
+    shown = ", ".join(f"{name}: {first[name]}" for name in SPLITS if name in first)
+    stems, files = tuple(pair.stem for pair in pairs), tuple(pair.input.path for pair in pairs)
+    return Finding("leak", f"{what} on both sides of the split ({shown})", stems, files)

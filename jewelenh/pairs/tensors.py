@@ -1,19 +1,48 @@
-"""One enhanced image on its way into a `.npy` file: size, dtype, bytes."""
+"""Images on their way into `.npy` files: size, dtype, bytes; or linked from where another directory holds them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from jewelenh.config import Pairs
-from jewelenh.errors import PairsError
+from jewelenh.errors import ImageError, JewelenhError, PairsError
 from jewelenh.files import write_atomically
-from jewelenh.images import Pixels, read_photo, resize, signed_array, to_uint8
-from jewelenh.manifest import StoredFile, sha256_of
-from jewelenh.pairs.links import Links
+from jewelenh.images import Pixels, decode, read_bytes, resize, signed_array, to_uint8
+from jewelenh.manifest import StoredFile, read_manifest, sha256_of
+from jewelenh.pairs.contract import KIND
 from jewelenh.pairs.npy import npy_bytes
+
+log = logging.getLogger(__name__)
+
+Read: TypeAlias = Callable[[bytes, Path], Pixels]
+"""From a file's content to (H, W, 3) RGB: uint8, uint16 or floats in [-1, 1]."""
+
+
+def read_photo_pixels(data: bytes, where: Path) -> Pixels:
+    """Decode a photo, without its alpha."""
+    return decode(data, where).pixels
+
+
+def read_verified(path: Path, sha256: str, read: Read, fix: str) -> Pixels:
+    """Read the image that a manifest promises.
+
+    Raises:
+        ImageError: unreadable, or another file than the one in the manifest.
+    """
+    data = read_bytes(path)
+    if (found := sha256_of(data)) != sha256:
+        what = "The file is not the one that its manifest describes: it was replaced or damaged."
+        raise ImageError(what, where=path, expected=f"sha256 {sha256[:12]}", found=found[:12], fix=fix)
+    return read(data, path)
 
 
 def fit(pixels: Pixels, pairs: Pairs) -> Pixels:
@@ -49,29 +78,91 @@ def tensor_of(pixels: Pixels, pairs: Pairs) -> Pixels:
     return to_uint8(planes) if pairs.dtype == "uint8" else signed_array(planes, pairs.dtype)
 
 
-@dataclass
-class Tensor:
-    """One image on its way into a `.npy` file."""
+@dataclass(frozen=True)
+class TensorFile:
+    """A `.npy` file of a pairs directory, and what its manifest says about the image it was made from."""
 
-    source: Path
-    sha256: str
-    path: str
-    shape: tuple[int, ...] = ()
-    native_size: tuple[int, int] = (0, 0)
-    bits: int = 8
+    directory: Path
+    file: StoredFile
+    shape: tuple[int, ...]
+    native_size: tuple[int, int]
+    bits: int
     was_linked: bool = False
 
-    def store(self, directory: Path, pairs: Pairs, links: Links) -> StoredFile:
-        """Link the file from another directory that holds this content, or make it."""
-        known = links.take(self.sha256, directory / self.path)
-        if known is not None:
-            self.shape, self.native_size, self.bits = known.shape, known.native_size, known.bits
-            self.was_linked = True
-            return StoredFile(self.path, known.file.sha256, known.file.bytes)
-        pixels = read_photo(self.source).pixels
-        self.native_size, self.bits = (pixels.shape[0], pixels.shape[1]), pixels.dtype.itemsize * 8
-        array = tensor_of(pixels, pairs)
-        self.shape = array.shape
+
+class Tensors:
+    """The files of one pairs directory, made from images or taken over from the other directories beside it.
+
+    A grown data set so costs only what is new. Linked is what was made from the same content in the same format.
+    """
+
+    def __init__(
+        self, directory: Path, pairs: Pairs, layout: Mapping[str, Any], read: Read = read_photo_pixels
+    ) -> None:
+        self.directory, self.pairs, self.layout, self.read = directory, pairs, layout, read
+        self._known: dict[str, TensorFile] | None = None if read is read_photo_pixels else {}
+        self._guard = threading.Lock()
+
+    def write(self, source: Path, sha256: str, path: str) -> TensorFile:
+        """Put the image in `source`, which must have this content, at `path`."""
+        linked = self._link(sha256, path)
+        if linked is not None:
+            return linked
+        fix = f"remove {source} and run the same command again: it is made again"
+        pixels = read_verified(source, sha256, self.read, fix)
+        array = tensor_of(pixels, self.pairs)
         data = npy_bytes(array)
-        write_atomically(directory / self.path, data)
-        return StoredFile(self.path, sha256_of(data), len(data))
+        write_atomically(self.directory / path, data)
+        file = StoredFile(path, sha256_of(data), len(data))
+        size = (int(pixels.shape[0]), int(pixels.shape[1]))
+        return TensorFile(self.directory, file, array.shape, size, pixels.dtype.itemsize * 8)
+
+    def _link(self, sha256: str, path: str) -> TensorFile | None:
+        """Link the file made from the image `sha256`, if some directory has it and it is intact."""
+        with self._guard:
+            if self._known is None:
+                self._known = dict(self._others())
+        known = self._known.get(sha256)
+        if known is None:
+            return None
+        source = known.directory / known.file.path
+        try:
+            data = source.read_bytes()
+        except OSError:
+            return None
+        if len(data) != known.file.bytes or sha256_of(data) != known.file.sha256:
+            log.warning("%s is not what its manifest says, so it is made again and not linked", source)
+            return None
+        if not _hard_link(source, self.directory / path):
+            write_atomically(self.directory / path, data)
+        return replace(known, directory=self.directory, file=replace(known.file, path=path), was_linked=True)
+
+    def _others(self) -> Iterator[tuple[str, TensorFile]]:
+        for path in sorted(self.directory.parent.glob("*/manifest.json")):
+            if path.parent == self.directory:
+                continue
+            with contextlib.suppress(JewelenhError, KeyError, TypeError):
+                manifest = read_manifest(path.parent)
+                if manifest is None or manifest.kind != KIND or manifest.spec.get("format") != dict(self.layout):
+                    continue
+                for item in manifest.items.values():
+                    record = item.record
+                    shape, size = tuple(record["shape"]), tuple(record["native_size"])
+                    for role in ("input", "target"):
+                        made = TensorFile(path.parent, item.files[role], shape, size, record["bits"])
+                        yield record["source"][role], made
+
+
+def _hard_link(source: Path, destination: Path) -> bool:
+    """Link by way of a temporary name and rename, so that an old `destination` is replaced whole."""
+    temporary = destination.with_name(f".{destination.name[:100]}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        temporary.hardlink_to(source)
+        temporary.replace(destination)
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # renaming onto another name of the same file leaves both
+    return True

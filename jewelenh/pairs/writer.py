@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -12,12 +11,11 @@ from typing import Any
 
 from jewelenh.config import Pairs
 from jewelenh.errors import ImageError, JewelenhError, PairsError, StageError
-from jewelenh.images import read_photo
+from jewelenh.hardware import n_cores
 from jewelenh.manifest import Item, canonical_json, read_manifest, sha256_of
 from jewelenh.pairs.contract import KIND, SPLITS, Format, PairsManifest, SplitName, from_manifest
-from jewelenh.pairs.links import Links
 from jewelenh.pairs.split import assign, group_photos, perceptual_hash
-from jewelenh.pairs.tensors import Tensor
+from jewelenh.pairs.tensors import Read, TensorFile, Tensors, read_photo_pixels, read_verified
 from jewelenh.progress import progress
 from jewelenh.stage import Selection, Stage, check_failures, open_stage
 
@@ -34,12 +32,15 @@ def write_pairs(
     data_dir: Path,
     *,
     on_error: str = "stop",
+    read: Read = read_photo_pixels,
+    sides: Mapping[str, SplitName] | None = None,
 ) -> PairsManifest:
     """Write and split the pairs of one degradation level below `data_dir/pairs`, or find them there already.
 
     `raw` and `targets` have one item per photo, `inputs` one per degraded version, with the photo's stem in its record.
-    Every `input` without a `target` or an original is a failure. Content that another pairs directory of the same
-    format holds already is linked from there.
+    Every `input` without a `target` or an original is a failure, and so is a file that is not what its manifest says.
+    Content that another pairs directory of the same format holds already is linked from there. `read` turns files into
+    images; `sides` says who goes where, by photo, in place of the seeded split.
 
     Raises:
         PairsError: there is nothing to pair.
@@ -54,18 +55,19 @@ def write_pairs(
     with open_stage(parent, level, KIND, spec) as stage:
         for stem, why in orphans.items():
             stage.fail(stem, why)
-        links = Links(parent, stage.directory, spec["format"])
+        tensors = Tensors(stage.directory, pairs, spec["format"], read)
         missing = [photo for photo in work if not photo.is_finished(stage)]
+        n_linked = 0
         if missing:
-            places = _places(stage, work, pairs, seed)
-            _write_all(stage, [photo for photo in missing if photo.raw.stem in places], places, pairs, links)
+            places = _places(stage, work, pairs, seed, read, sides)
+            n_linked = _write_all(stage, [photo for photo in missing if photo.raw.stem in places], places, tensors)
         selection = stage.commit([item.stem for photo in work for item in photo.inputs] + list(orphans))
         manifest = read_manifest(stage.directory)
     assert manifest is not None
-    _report(selection, links, stage.directory.name)
+    n_made, n_there = selection.n_made - n_linked, len(selection.items) - selection.n_made
+    log.info("%s: %d made, %d linked, %d there already", stage.directory.name, n_made, n_linked, n_there)
     check_failures(selection, f"pair {level}", on_error)
-    n_linked = len(links.stems)
-    return replace(from_manifest(manifest), n_made=selection.n_made - n_linked, n_linked=n_linked)
+    return replace(from_manifest(manifest), n_made=n_made, n_linked=n_linked)
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,27 @@ def _spec(work: list[_PhotoWork], upstream: Mapping[str, str], level: str, pairs
     }
 
 
-def _places(stage: Stage, work: list[_PhotoWork], pairs: Pairs, seed: int) -> dict[str, _Place]:
+@dataclass(frozen=True)
+class _Place:
+    """Where a photo went, and why."""
+
+    split: SplitName
+    group: str
+    hash: int
+
+
+def _places(
+    stage: Stage,
+    work: list[_PhotoWork],
+    pairs: Pairs,
+    seed: int,
+    read: Read,
+    given: Mapping[str, SplitName] | None,
+) -> dict[str, _Place]:
     """Hash, group and split all photos; the pairs of a photo that cannot be read are failures and have no place."""
     hashes: dict[str, int] = {}
-    with ThreadPoolExecutor(_n_threads()) as pool:
-        futures = {pool.submit(_hash_of, photo): photo for photo in work}
+    with ThreadPoolExecutor(min(8, n_cores())) as pool:
+        futures = {pool.submit(_hash_of, photo, read): photo for photo in work}
         for future in as_completed(futures):
             photo = futures[future]
             try:
@@ -139,32 +157,29 @@ def _places(stage: Stage, work: list[_PhotoWork], pairs: Pairs, seed: int) -> di
                 for item in photo.inputs:
                     stage.fail(item.stem, str(error))
     groups = group_photos(hashes, pairs.split.near_duplicate_bits, seed)
-    sides = assign(groups, pairs.split, seed)
+    sides = assign(groups, pairs.split, seed) if given is None else given
     _say_split(sides, groups)
     return {stem: _Place(sides[stem], groups[stem], hashes[stem]) for stem in hashes}
 
 
-def _write_all(
-    stage: Stage, photos: list[_PhotoWork], places: Mapping[str, _Place], pairs: Pairs, links: Links
-) -> None:
-    """Write the photos side by side; a photo that fails takes only its own pairs with it."""
-    with ThreadPoolExecutor(_n_threads()) as pool, progress(f"pair {stage.directory.name}", len(photos)) as advance:
-        jobs = [pool.submit(_write_photo, stage, photo, places[photo.raw.stem], pairs, links) for photo in photos]
+def _write_all(stage: Stage, photos: list[_PhotoWork], places: Mapping[str, _Place], tensors: Tensors) -> int:
+    """Write the photos side by side, each for itself; return how many pairs were linked whole."""
+    n_linked, label = 0, f"pair {stage.directory.name}"
+    with ThreadPoolExecutor(min(8, n_cores())) as pool, progress(label, len(photos)) as advance:
+        jobs = [pool.submit(_write_photo, stage, photo, places[photo.raw.stem], tensors) for photo in photos]
         try:
             for job in as_completed(jobs):
-                job.result()
+                n_linked += job.result()
                 advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    return n_linked
 
 
-def _n_threads() -> int:
-    return min(8, len(os.sched_getaffinity(0)))
-
-
-def _hash_of(photo: _PhotoWork) -> int:
-    return perceptual_hash(read_photo(photo.raw_file).pixels)
+def _hash_of(photo: _PhotoWork, read: Read) -> int:
+    fix = "it was changed after it was indexed: run again, after `touch` where it keeps an old time"
+    return perceptual_hash(read_verified(photo.raw_file, _sha256(photo.raw), read, fix))
 
 
 def _say_split(sides: Mapping[str, SplitName], groups: Mapping[str, str]) -> None:
@@ -176,38 +191,27 @@ def _say_split(sides: Mapping[str, SplitName], groups: Mapping[str, str]) -> Non
         log.warning("only %d group(s) of photos: not every split has one (%s)", n_groups, shares)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a photo went, and why."""
-
-    split: SplitName
-    group: str
-    hash: int
-
-
-def _write_photo(stage: Stage, photo: _PhotoWork, place: _Place, pairs: Pairs, links: Links) -> None:
+def _write_photo(stage: Stage, photo: _PhotoWork, place: _Place, tensors: Tensors) -> int:
     """Write one photo's target and inputs; JewelenhErrors of its images become failures of its pairs."""
-    folder, finished = place.split, list(photo.inputs)
+    folder, missing, n_linked = place.split, list(photo.inputs), 0
     try:
-        target = Tensor(photo.target_file, _sha256(photo.target), f"{folder}/{photo.target.stem}_target.npy")
-        target_file = target.store(stage.directory, pairs, links)
+        target = tensors.write(photo.target_file, _sha256(photo.target), f"{folder}/{photo.target.stem}_target.npy")
         for item, source in zip(photo.inputs, photo.input_files, strict=True):
-            made = Tensor(source, _sha256(item), f"{folder}/{item.stem}_input.npy")
-            input_file = made.store(stage.directory, pairs, links)
+            made = tensors.write(source, _sha256(item), f"{folder}/{item.stem}_input.npy")
             _check_same_size(made, target, item.stem)
-            record = _record(photo, item, place, made)
-            stage.note(item.stem, photo.key(item), {"input": input_file, "target": target_file}, record)
-            if made.was_linked and target.was_linked:
-                links.add(item.stem)
-            finished.remove(item)
+            files = {"input": made.file, "target": target.file}
+            stage.note(item.stem, photo.key(item), files, _record(photo, item, place, made))
+            n_linked += made.was_linked and target.was_linked
+            missing.remove(item)
     except StageError:
         raise  # the disk, not the photo
     except JewelenhError as error:
-        for item in finished:
+        for item in missing:
             stage.fail(item.stem, str(error))
+    return n_linked
 
 
-def _record(photo: _PhotoWork, item: Item, place: _Place, made: Tensor) -> dict[str, Any]:
+def _record(photo: _PhotoWork, item: Item, place: _Place, made: TensorFile) -> dict[str, Any]:
     """Return what lets a pair be traced back to its photo, draw, weights and settings."""
     return {
         "photo": photo.raw.stem,
@@ -224,13 +228,7 @@ def _record(photo: _PhotoWork, item: Item, place: _Place, made: Tensor) -> dict[
     }
 
 
-def _check_same_size(made: Tensor, target: Tensor, stem: str) -> None:
+def _check_same_size(made: TensorFile, target: TensorFile, stem: str) -> None:
     if made.native_size != target.native_size:
         found = f"{made.native_size} and {target.native_size}"
         raise PairsError("Input and target differ in size, so they cannot be aligned.", where=stem, found=found)
-
-
-def _report(selection: Selection, links: Links, name: str) -> None:
-    n_linked = len(links.stems)
-    n_there = len(selection.items) - selection.n_made
-    log.info("%s: %d made, %d linked, %d there already", name, selection.n_made - n_linked, n_linked, n_there)

@@ -21,10 +21,8 @@ import cv2
 import numpy as np
 
 from jewelenh.errors import JewelenhError
-from jewelenh.images import Pixels, grey_levels, resize, to_uint8
-from jewelenh.pairs.contract import Pair, PairsManifest, read_pairs
-from jewelenh.pairs.npy import read_header, view
-from jewelenh.pairs.store import planes
+from jewelenh.images import Pixels, resize, to_uint8
+from jewelenh.pairs.contract import read_pairs
 
 log = logging.getLogger(__name__)
 
@@ -123,15 +121,9 @@ def _describe_training(pairs_dir: Path) -> dict[str, Any]:
     train = pairs.split("train")
     chosen = [train[i] for i in np.linspace(0, len(train) - 1, min(len(train), N_PICTURES)).round().astype(int)]
     size = pairs.format.size
-    rows = [measure(_pixels(pairs, pair), size) for pair in chosen]
+    rows = [measure(pairs.pixels(pair.input), size) for pair in chosen]
     ranges = {name: _range([row[name] for row in rows]) for name in TRAITS} if rows else {}
     return {"version": 1, "size": size, "n_pictures": len(rows), "traits": ranges}
-
-
-def _pixels(pairs: PairsManifest, pair: Pair) -> Pixels:
-    file = pairs.path(pair.input)
-    chw = planes(view(file, read_header(file)), pairs.format)
-    return np.ascontiguousarray(grey_levels(np.ascontiguousarray(chw), pairs.format.range).transpose(1, 2, 0))
 
 
 def _range(values: list[float]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from jewelenh.chain import Chain
 from jewelenh.config import Hardware
 from jewelenh.hardware import has_gpu, n_cores, native_precision
+from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, targets
 from jewelenh.refinement.module import RefinementModule
@@ -95,13 +96,14 @@ def refinement(config: Train, chain: Chain) -> Recipe:
     assert not isinstance(model, EnhancerModel)
     network = build(model.network, "model.network")
     log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
-    data = build(config.data, "data", prepare=functools.cache(chain.pair))
+    workers = config.hardware.workers
+    data = PairsDataModule(config.data, functools.cache(chain.pair), seed=config.seed, workers=workers)
     parts = {
         "network": network,
         "loss": build(model.loss, "model.loss"),
         "optimizer": build(model.optimizer, "model.optimizer"),
         "compile": model.compile,
-        "about": lambda: describe(model.network, as_plain(config), data.pairs.directory),
+        "about": lambda: describe(model.network, as_plain(config), data.directory),
     }
     ending = functools.partial(_test_pairs, config.hardware, tuple(targets(model.network)))
     if not isinstance(model, AdversarialModel):

@@ -29,14 +29,19 @@ def test_check_of_a_directory(written, tmp_path):
     assert json.loads((written.directory / "doctor.json").read_text())["n_errors"] == 1
 
 
-def test_adopt(tmp_path):
+def test_import(tmp_path):
     folder = tmp_path / "foreign"
     folder.mkdir()
     for number in range(9):
         for role, pixels in (("input", blurred(drawn_photo(number))), ("target", drawn_photo(number))):
             array = (pixels / 255 * 2 - 1).astype(np.float32).transpose(2, 0, 1)
             np.save(folder / f"{number}_{role}.npy", np.ascontiguousarray(array))
-    done = run(tmp_path, f"adopt={folder}", "believe.range=signed", "check=true", "pairs.split.near_duplicate_bits=0")
+    words = ["range=signed", "layout=chw", "colours=rgb"]
+    done = run(tmp_path, f"import={folder}", *words, "check=true", "pairs.split.near_duplicate_bits=0")
     assert done.returncode == 0, done.stderr
-    assert len(read_pairs(folder).pairs) == 9
-    assert run(tmp_path, f"adopt={folder}", "believe.range=percent").returncode == 2
+    (directory,) = (tmp_path / "data" / "pairs").iterdir()
+    assert len(read_pairs(directory).pairs) == 9 and f"9 pairs keep the contract: {directory}" in done.stdout
+    unsaid = run(tmp_path, f"import={folder}", "colours=rgb")
+    assert unsaid.returncode == 2 and "range=signed?" in unsaid.stderr and "Traceback" not in unsaid.stderr
+    wrong = run(tmp_path, f"import={folder}", "range=percent")
+    assert wrong.returncode == 2 and "range = 'percent'" in wrong.stderr

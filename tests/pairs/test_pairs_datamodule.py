@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -12,10 +13,11 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from jewelenh.config import Data, parse
 from jewelenh.errors import ConfigError, PairsError
 from jewelenh.pairs.datamodule import PairsDataModule, auto_workers
 
-CACHES = ("none", "ram", "device")
+CACHES = ("none", "ram")
 
 
 def served(data, loader):
@@ -23,7 +25,8 @@ def served(data, loader):
 
 
 def module(made, stage="fit", **options):
-    data = PairsDataModule(made.directory, **{"batch_size": 4, "crop": 16, "workers": 0, "seed": 7, **options})
+    workers = options.pop("workers", 0)
+    data = PairsDataModule(Data(**{"crop": 16, **options}), made.directory, seed=7, workers=workers)
     data.prepare_data()
     data.setup(stage)
     return data
@@ -83,36 +86,38 @@ def test_prepare_is_called_and_a_directory_is_enough(written):
         calls.append(1)
         return written.directory
 
-    data = PairsDataModule(prepare, workers=0)
+    data = PairsDataModule(Data(), prepare, workers=0)
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
     assert data.pairs is not None and data.pairs.directory == written.directory and len(calls) == 2
-    assert len(PairsDataModule(str(written.directory), workers=0).val_dataloader()) >= 1
+    assert len(PairsDataModule(Data(), str(written.directory), workers=0).val_dataloader()) >= 1
 
 
 def test_all_pairs_are_checked_before_the_first_batch(written):
     written.path(written.split("test")[-1].target).unlink()
     with pytest.raises(PairsError, match="missing"):
-        PairsDataModule(written.directory).setup("fit")
+        PairsDataModule(Data(), written.directory).setup("fit")
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("values", "message"),
     [
-        ({"cache": "disk"}, "data.cache = 'disk'"),
-        ({"batch_size": 0}, "data.batch_size = 0"),
-        ({"crop": -1}, "data.crop = -1"),
-        ({"workers": -1}, "data.workers = -1"),
+        ({"batch_size": 2.5}, "data.batch_size = 2.5: allowed is a valid integer"),
+        ({"batch_size": 0}, "data.batch_size = 0: allowed is greater than or equal to 1"),
+        ({"crop": "x"}, "data.crop = 'x': allowed is a valid integer"),
+        ({"cache": "device"}, "data.cache = 'device': allowed is 'none' or 'ram'"),
+        ({"augment": "perhaps"}, "data.augment = 'perhaps': allowed is a valid boolean"),
+        ({"crops": 4}, "data.crops: there is no such key. Did you mean crop?"),
     ],
 )
-def test_impossible_settings_stop_at_once(options, message):
-    with pytest.raises(ConfigError, match=message):
-        PairsDataModule("nowhere", **options)
+def test_impossible_settings_are_refused_by_their_keys(values, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse(Data, values, "data")
 
 
 @pytest.mark.parametrize(
-    ("cache", "cpus", "expected"), [("none", 2, 0), ("none", 64, 8), ("ram", 2, 0), ("ram", 64, 4), ("device", 64, 0)]
+    ("cache", "cpus", "expected"), [("none", 2, 0), ("none", 64, 8), ("ram", 2, 0), ("ram", 64, 4)]
 )
 def test_sensible_workers(cache, cpus, expected):
     assert auto_workers(cache, cpus) == expected
@@ -164,12 +169,13 @@ def train(made, tmp_path, epochs, resume=None, **options):
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        data = PairsDataModule(made.directory, **{"batch_size": 4, "crop": 16, "workers": 0, **options})
+        workers = options.pop("workers", 0)
+        data = PairsDataModule(Data(**{"crop": 16, **options}), made.directory, workers=workers)
         trainer.fit(model, datamodule=data, ckpt_path=resume)
     return model.seen
 
 
-@pytest.mark.parametrize(("cache", "workers"), [("ram", 0), ("device", 0), ("none", 2)])
+@pytest.mark.parametrize(("cache", "workers"), [("ram", 0), ("none", 2)])
 def test_a_resumed_run_sees_what_an_unbroken_run_sees(written, tmp_path, cache, workers):
     whole = train(written, tmp_path / "whole", 3, cache=cache, workers=workers)
     per_epoch = len(whole) // 3
@@ -212,6 +218,7 @@ import json, sys
 sys.path.insert(0, {str(__file__).rsplit("/", 1)[0]!r})
 import pytorch_lightning as lightning
 from test_pairs_datamodule import Recorder
+from jewelenh.config import Data
 from jewelenh.pairs.datamodule import PairsDataModule
 
 class Writer(Recorder):
@@ -221,7 +228,8 @@ class Writer(Recorder):
 if __name__ == "__main__":
     trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", devices=2, strategy="ddp_fork", logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
-    trainer.fit(Writer(), datamodule=PairsDataModule({str(written.directory)!r}, batch_size=2, crop=16, workers=0))
+    data = PairsDataModule(Data(batch_size=2, crop=16), {str(written.directory)!r}, workers=0)
+    trainer.fit(Writer(), datamodule=data)
 """
     path = tmp_path / "train.py"
     path.write_text(program)

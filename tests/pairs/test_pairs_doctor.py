@@ -6,19 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
 
+from jewelenh.config import Data
 from jewelenh.errors import PairsError
 from jewelenh.images import grey_levels, signed_array
 from jewelenh.manifest import fingerprint_of
-from jewelenh.pairs import alignment
-from jewelenh.pairs.alignment import CommonShift, cross_phase, misaligned, shift_of
-from jewelenh.pairs.check import quick_check
+from jewelenh.pairs.check import check, examine, quick_check, shift_between
 from jewelenh.pairs.contract import Pair, PairsManifest, read_pairs
 from jewelenh.pairs.datamodule import PairsDataModule
-from jewelenh.pairs.doctor import check, examine
 
 
 def checks(made: PairsManifest) -> set[str]:
@@ -138,7 +135,7 @@ def test_the_double_normalisation_of_the_reference_is_refused(write_as, dtype):
         replace_array(made, path, squeeze, relist=True)
     assert "normalised twice" in errors(made)
     with pytest.raises(PairsError, match="normalised twice"):
-        PairsDataModule(made.directory, workers=0).setup("fit")
+        PairsDataModule(Data(), made.directory, workers=0).setup("fit")
 
 
 def test_one_squeezed_side_is_found(written):
@@ -182,38 +179,11 @@ def test_a_shifted_input_is_misaligned(large, shift):
     assert f"{shift[0]:+d} px down and {shift[1]:+d} px right" in found.what
 
 
-def test_a_shift_that_noise_hides_in_each_pair_shows_in_all_together():
-    rng = np.random.default_rng(0)
-    common, straight = CommonShift(), CommonShift()
-    n_alone = 0
-    for _ in range(24):
-        target = cv2.GaussianBlur(rng.normal(0, 60, (96, 96)), (0, 0), 2)[None].repeat(3, axis=0) * 3 + 128
-        noise = rng.normal(0, 50, (96, 96))
-        moved, still = np.roll(target, (3, -2), axis=(1, 2)) + noise, target + noise
-        target, moved, still = (image.clip(0, 255).astype(np.uint8) for image in (target, moved, still))
-        phase = cross_phase(moved, target)
-        n_alone += misaligned(moved, target, shift_of(phase, (96, 96)))
-        common.add(phase, (96, 96))
-        straight.add(cross_phase(still, target), (96, 96))
-    assert n_alone < 24
-    assert {side: (shift.down, shift.right) for side, shift in common.found().items()} == {(96, 96): (3, -2)}
-    assert not straight.found()
-
-
-def test_a_common_shift_is_reported(large, monkeypatch):
-    monkeypatch.setattr(alignment, "MIN_COMMON_PEAK", 5.0)  # 48 pixels have not the peaks of 512
-    for pair in large.pairs:
-        replace_array(large, pair.input.path, lambda a: np.roll(a, (3, 0), axis=(1, 2)), relist=True)
-    found = [finding.what for finding in examine(large.directory).errors]
-    assert "all inputs of 48 x 48 together lie +3 px down and +0 px right of their targets" in found
-
-
 def test_phase_correlation_against_known_shifts():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (3, 48, 60), dtype=np.uint8)
     for down, right in [(0, 0), (5, -7), (-3, 2)]:
-        shift = shift_of(cross_phase(np.roll(image, (down, right), axis=(1, 2)), image), (48, 60))
-        assert (shift.down, shift.right) == (down, right)
+        assert shift_between(np.roll(image, (down, right), axis=(1, 2)), image) == (down, right)
 
 
 def test_swapped_colours_of_one_side(written):

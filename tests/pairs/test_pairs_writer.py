@@ -15,8 +15,8 @@ from jewelenh.config import Split
 from jewelenh.errors import ItemsFailedError, PairsError
 from jewelenh.images import Photo, encode_png, grey_levels
 from jewelenh.pairs import writer
+from jewelenh.pairs.check import examine
 from jewelenh.pairs.contract import read_pairs
-from jewelenh.pairs.doctor import examine
 from jewelenh.pairs.tensors import fit
 
 HERE = Path(__file__).parent.parent
@@ -78,7 +78,7 @@ def test_native_size(write_as):
 
 def test_a_second_run_makes_nothing(upstream, tmp_path, written, monkeypatch):
     before = tree(written.directory)
-    monkeypatch.setattr(writer, "read_photo", lambda path: pytest.fail("a photo was read again"))
+    monkeypatch.setattr(writer, "read_verified", lambda *_: pytest.fail("a photo was read again"))
     again = upstream.write(tmp_path / "data")
     assert (again.n_made, again.n_linked, again.directory) == (0, 0, written.directory)
     assert tree(written.directory) == before
@@ -277,13 +277,26 @@ def test_two_processes_on_one_directory(tmp_path):
 
 
 def test_the_worker_count_changes_no_byte(upstream, tmp_path, written, monkeypatch):
-    monkeypatch.setattr(writer, "_n_threads", lambda: 1)
+    monkeypatch.setattr(writer, "n_cores", lambda: 1)
     alone = upstream.write(tmp_path / "alone")
     assert tree(alone.directory) == tree(written.directory)
 
 
 def test_transparent_photos_keep_only_their_colours(upstream, tmp_path):
-    pixels = drawn_photo(0)
-    data = encode_png(Photo(pixels, np.full((SIDE, SIDE), 128, np.uint8)))
-    upstream.selection("targets").file(upstream.items["targets"][0]).write_bytes(data)
-    assert len(upstream.write(tmp_path / "data").pairs) == 16
+    alpha = np.full((SIDE, SIDE), 128, np.uint8)
+    upstream.put("targets", "rings/ring_00.jpg", drawn_photo(0), {"photo": "rings/ring_00.jpg"}, alpha)
+    made = upstream.write(tmp_path / "data")
+    target = next(pair.target for pair in made.pairs if pair.photo == "rings/ring_00.jpg")
+    assert np.array_equal(made.pixels(target), fit(drawn_photo(0), small_pairs()))
+
+
+@pytest.mark.parametrize("kind", ["raw", "inputs", "targets"])
+def test_a_replaced_file_becomes_no_pair(upstream, tmp_path, kind):
+    """It would be a pair that claims the right source."""
+    item = upstream.items[kind][0]
+    upstream.selection(kind).file(item).write_bytes(encode_png(Photo(drawn_photo(70))))
+    with pytest.raises(ItemsFailedError, match="1 of 16 failed") as error:
+        upstream.write(tmp_path / "data")
+    assert "replaced or damaged" in str(error.value)
+    made = upstream.write(tmp_path / "data", on_error="skip")
+    assert set(made.failures) == {"rings/ring_00.jpg"} and len(made.pairs) == 15

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from drawn_pairs import Upstream, drawn_photo
 
+from jewelenh.config import Data
 from jewelenh.pairs.contract import PairsManifest
 from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import build
@@ -39,7 +40,7 @@ class Run:
         node = {"_target_": "jewelenh.refinement.networks.RefinementUNet", "features": options.pop("features", 4)}
         node |= {"fold": 2, "blocks": 1, "depth": 1}
         network = build(node, "model.network")
-        self.data = PairsDataModule(pairs.directory, batch_size=options.pop("batch_size", 4), workers=0)
+        self.data = PairsDataModule(Data(batch_size=options.pop("batch_size", 4)), pairs.directory, workers=0)
         config = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
         self.module = RefinementModule(
             network,

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from torchvision.models.vgg import cfgs, make_layers
 
+from jewelenh.config import Data
 from jewelenh.errors import CheckpointError, ConfigError, TrainingError, WeightsError
 from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import build
@@ -56,7 +57,7 @@ class Fit:
             about=lambda: describe(NODE, config, pairs.directory),
         )  # fmt: skip
         self.start = {name: value.clone() for name, value in self.module.state_dict().items()}
-        self.data = PairsDataModule(pairs.directory, batch_size=4, workers=0)
+        self.data = PairsDataModule(Data(), pairs.directory, workers=0)
         last = ModelCheckpoint(folder, "best", "val/psnr_db", mode="max", save_last=True)
         self.trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False,
             enable_model_summary=False, callbacks=[*callbacks, last])  # fmt: skip
