@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from jewelenh.config import Shard
-from jewelenh.errors import ItemsFailedError, StageError
+from jewelenh.errors import ImageError, ItemsFailedError, StageError
 from jewelenh.files import explained, lock, write_atomically
+from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import (
     Item,
     StoredFile,
@@ -53,6 +54,13 @@ class Selection:
     def file(self, item: Item, role: str = "image") -> Path:
         """Return the absolute path of an item's file."""
         return self.directory / item.files[role].path
+
+    def photo(self, item: Item) -> Photo:
+        """Read an item's photo; raise ImageError where it is none, or where the file is not what was indexed."""
+        path, data = self.file(item), read_bytes(self.file(item))
+        if sha256_of(data) != item.files["image"].sha256:
+            raise ImageError("The photo has changed since it was indexed; run again.", where=path)
+        return decode(data, path)
 
 
 @dataclass

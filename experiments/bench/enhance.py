@@ -123,14 +123,12 @@ def bare_network(enhancer: Enhancer) -> Callable[[int], None]:
 
 def official(enhancer: Enhancer, files: list[Path], work: Path) -> Callable[[int], None]:
     """Return what its own script does: imread, enhance, imwrite; loading is left out of its time."""
-    from jewelenh.enhancement.official import OfficialUpscaler
-
     upscaler = Upscaler.load(Enhancer(name="general_x4v3", weights=enhancer.weights, engine="official"))
-    assert isinstance(upscaler, OfficialUpscaler)
+    assert upscaler.official
 
     def run(count: int) -> None:
         for file in files[:count]:
-            large, _ = upscaler.engine.enhance(cv2.imread(str(file), cv2.IMREAD_UNCHANGED))
+            large, _ = upscaler.official.engine.enhance(cv2.imread(str(file), cv2.IMREAD_UNCHANGED))
             cv2.imwrite(str(work / "official.png"), large)
 
     return run

@@ -20,7 +20,7 @@ from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ImageError
 from jewelenh.files import lock, write_atomically
 from jewelenh.hardware import n_cores
-from jewelenh.images import Photo, decode, encode_png, read_bytes
+from jewelenh.images import Photo, encode_png
 from jewelenh.manifest import Item, canonical_json, read_manifest, sha256_of
 from jewelenh.progress import progress
 from jewelenh.stage import Selection, Stage, check_failures, open_stage
@@ -210,20 +210,12 @@ def _make_one(stage: Stage, raw: Selection, item: Item, variants: Sequence[int],
     for variant in variants:
         stem = stem_of(item.stem, variant)
         try:
-            photo = photo or _read(raw, item)
+            photo = photo or raw.photo(item)
             data, record = make(item, variant, photo)
         except FAILS_ALONE as error:
             stage.fail(stem, _reason(error))
         else:
             stage.save(stem, item.key, {"image": (f"{stem}.png", data)}, record)
-
-
-def _read(raw: Selection, item: Item) -> Photo:
-    path = raw.file(item)
-    data = read_bytes(path)
-    if sha256_of(data) != item.key:
-        raise ImageError("The photo has changed since it was indexed; run again.", where=path)
-    return decode(data, path)
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jewelenh.enhancement.weights import Weights
+from jewelenh.enhancement.weights import WeightFile
 from jewelenh.errors import WeightsError
 
 log = logging.getLogger(__name__)
@@ -44,23 +44,25 @@ class Network:
     """Precisions its architecture is known to work in."""
 
 
-def load_network(weights: Weights, cache_dir: Path | None) -> Network:
-    """Read the files of `weights`, interpolate them by their shares, and build the network they describe.
+def load_network(files: Sequence[WeightFile], cache_dir: Path | None = None) -> Network:
+    """Read the files, interpolate them by their shares, and build the network they describe.
 
     Interpolation is that of Deep Network Interpolation (Wang et al., CVPR 2019): a weighted sum of all parameters.
 
     Raises:
         WeightsError: unsafe, damaged, incomplete, of unknown architecture, or not for 3-channel super-resolution.
     """
-    names = " + ".join(file.name for file in weights.files)
-    states = [read_state(file.read(cache_dir), file.name) for file in weights.files]
+    names = " + ".join(file.name for file in files)
+    states = [read_state(file.read(cache_dir), file.name) for file in files]
     state = states[0]
     if len(states) > 1:
-        _require_same_shapes(states, names)
-        parts = [{key: file.share * s[key] for key in s} for file, s in zip(weights.files, states, strict=True)]
+        shapes = [{key: value.shape for key, value in each.items()} for each in states]
+        if any(each != shapes[0] for each in shapes):
+            raise WeightsError("Weight files of different networks cannot be interpolated.", where=names)
+        parts = [{key: file.share * s[key] for key in s} for file, s in zip(files, states, strict=True)]
         state = {key: torch.stack([part[key] for part in parts]).sum(0) for key in state}
     network = _build(state, names)
-    hashes = " + ".join(file.sha256[:16] for file in weights.files)
+    hashes = " + ".join(file.sha256[:16] for file in files)
     log.info("enhancer %s (sha256 %s...): %s, x%d", names, hashes, network.architecture, network.scale)
     return network
 
@@ -89,12 +91,6 @@ def read_state(data: bytes, name: str) -> dict[str, Tensor]:
         raise WeightsError("A weight file holds no state dict.", where=name, found=type(content).__name__)
     state = canonicalize_state_dict(content)
     return {key: value.float() for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def _require_same_shapes(states: list[dict[str, Tensor]], names: str) -> None:
-    first = {key: tuple(value.shape) for key, value in states[0].items()}
-    if any({key: tuple(value.shape) for key, value in state.items()} != first for state in states[1:]):
-        raise WeightsError("Weight files of different networks cannot be interpolated.", where=names)
 
 
 def _build(state: Mapping[str, Tensor], names: str) -> Network:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jewelenh.config import Enhancer, Hardware
+from jewelenh.config import Hardware
 from jewelenh.enhancement.network import Network
-from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.errors import ConfigError, ImageError, WeightsError
 from jewelenh.hardware import Precision
 from jewelenh.images import Photo, Pixels, resize
@@ -42,82 +40,53 @@ except ImportError as error:
 TILE_PAD_PX = 10
 """What RealESRGANer and the reference study use."""
 
-K = TypeVar("K")
 
+class OfficialEngine:
+    """The official engine behind an `Upscaler`; it knows fp32 and half, and like its own script halves on CUDA."""
 
-class OfficialUpscaler(Upscaler):
-    """The same interface, the official engine."""
-
-    def __init__(self, network: Network, enhancer: Enhancer, hardware: Hardware = Hardware()) -> None:
-        super().__init__(network, enhancer, hardware)
-        if hardware.compile:
+    def __init__(self, network: Network, strength: float, hardware: Hardware, device: torch.device) -> None:
+        if hardware.precision == "bf16" or hardware.compile:
             raise ConfigError(
-                "hardware.compile=true is not for enhancer.engine=official.", fix="hardware.compile=false"
+                "enhancer.engine=official runs in fp32 or fp16 and is not compiled.",
+                found=f"hardware.precision={hardware.precision}, hardware.compile={str(hardware.compile).lower()}",
+                fix="hardware.precision=fp32 hardware.compile=false, or enhancer.engine=batched",
             )
-        self._watched = _Watched(_build(network))
+        is_half = hardware.precision == "fp16" or (hardware.precision == "auto" and device.type == "cuda")
+        self.precision: Precision = "fp16" if is_half else "fp32"
+        self.strength, self.watched = strength, _Watched(_build(network))
         with tempfile.TemporaryDirectory() as folder:  # RealESRGANer takes weights from a file only
             file = Path(folder) / "weights.pth"
             torch.save({"params": dict(network.state)}, file)
             self.engine = RealESRGANer(
                 scale=network.scale,
                 model_path=str(file),
-                model=self._watched,
+                model=self.watched,
                 tile=hardware.tile if isinstance(hardware.tile, int) else 0,
                 tile_pad=TILE_PAD_PX,
                 pre_pad=0,
-                half=self.precision == "fp16",
-                device=self.device,
+                half=is_half,
+                device=device,
             )
 
-    def upscale(self, photo: Photo) -> Photo:
-        """Enlarge one photo.
-
-        Raises:
-            ImageError: anything that the engine would have passed over.
-        """
+    def upscale(self, photo: Photo) -> Photo | ImageError:
+        """Enlarge one photo, or return what the engine would have passed over."""
         if photo.pixels.dtype == np.uint16 and photo.pixels.max() <= 256:
-            raise ImageError(
-                "The official engine takes this dark 16-bit photo for 8 bits.", fix="enhancer.engine=batched"
-            )
+            what = "The official engine takes this dark 16-bit photo for 8 bits."
+            return ImageError(what, fix="enhancer.engine=batched")
         before = _as_opencv_reads(photo)
-        large = self._run(before)
-        if self.enhancer.strength < 1:
-            large = self._blended(before, large)
+        self.watched.error = None
+        large = np.asarray(self.engine.enhance(before)[0])
+        if self.watched.error is not None:
+            what = f"The official engine passed over an error: {self.watched.error}"
+            return ImageError(what, fix="a smaller hardware.tile")
+        if self.strength < 1:
+            bicubic = resize(before, large.shape[0], large.shape[1], "bicubic").astype(np.float32)
+            mixed = bicubic + (large.astype(np.float32) - bicubic) * self.strength
+            large = np.rint(mixed).clip(0, np.iinfo(large.dtype).max).astype(large.dtype)
         if large.ndim == 2:
             return photo.with_pixels(np.repeat(large[..., None], 3, axis=2))
         alpha = np.ascontiguousarray(large[..., 3]) if large.shape[2] == 4 else None
         return photo.with_pixels(np.ascontiguousarray(large[..., 2::-1]), alpha)
-
-    def upscale_many(self, photos: Iterable[tuple[K, Photo]]) -> Iterator[tuple[K, Photo | ImageError]]:
-        """Enlarge photos one after the other."""
-        for key, photo in photos:
-            try:
-                result: Photo | ImageError = self.upscale(photo)
-            except ImageError as error:
-                result = error
-            yield key, result
-
-    def _run(self, pixels: Pixels) -> Pixels:
-        self._watched.error = None
-        large, _ = self.engine.enhance(pixels)
-        if self._watched.error is not None:
-            raise ImageError(
-                f"The official engine passed over an error: {self._watched.error}", fix="a smaller hardware.tile"
-            ) from self._watched.error
-        return np.asarray(large)
-
-    def _blended(self, pixels: Pixels, large: Pixels) -> Pixels:
-        bicubic = resize(pixels, large.shape[0], large.shape[1], "bicubic").astype(np.float32)
-        mixed = bicubic + (large.astype(np.float32) - bicubic) * self.enhancer.strength
-        return np.asarray(np.rint(mixed).clip(0, np.iinfo(large.dtype).max).astype(large.dtype))
-
-    def _supported_precision(self) -> Precision:
-        """RealESRGANer knows fp32 and half; like its own script, `auto` is half on CUDA."""
-        wanted = self.hardware.precision
-        if wanted == "bf16":
-            raise ConfigError("enhancer.engine=official knows no bf16.", fix="hardware.precision=fp32 or fp16")
-        is_half = wanted == "fp16" or (wanted == "auto" and self.device.type == "cuda")
-        return "fp16" if is_half else "fp32"
 
 
 def _as_opencv_reads(photo: Photo) -> Pixels:

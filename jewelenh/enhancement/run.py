@@ -1,6 +1,6 @@
 """The enhancement stage: files in, enlarged PNG files out, with decoding, network and encoding at the same time.
 
-    decode threads -> Upscaler.upscale_many (this thread, lanes of its own) -> encode threads -> stage
+    decode threads -> Upscaler.upscale_many (this thread, threads of its own) -> encode threads -> stage
 
 Every step holds a bounded number of photos, so memory does not grow with the number of photos.
 """
@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from jewelenh.config import Enhancer, Hardware, Shard
+from jewelenh.enhancement.batching import NotFiniteError
+from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancement.weights import identity_of
 from jewelenh.errors import ImageError
-from jewelenh.images import Photo, decode, encode_png, read_bytes
-from jewelenh.manifest import Item, sha256_of
+from jewelenh.hardware import n_cores
+from jewelenh.images import Photo, encode_png
+from jewelenh.manifest import Item
 from jewelenh.progress import Advance, progress
 from jewelenh.stage import Selection, Stage, check_failures, open_stage
-
-if TYPE_CHECKING:
-    from jewelenh.enhancement.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +51,6 @@ def enhance(
         NotFiniteError: the network gave NaN and `on_error` is `stop`.
         ItemsFailedError: some photos could not be made and `on_error` is `stop`; the others are finished.
     """
-    from jewelenh.enhancement.upscaler import Upscaler
-
     shard = shard or Shard()
     spec = {"upstream": photos.fingerprint, "enhancer": identity_of(enhancer)}
     mine = [item for item in photos.items if shard_of(item.stem, shard.count) == shard.index]
@@ -66,7 +61,11 @@ def enhance(
             with progress(f"enhance {level}", len(todo)) as advance:
                 _Run(stage, photos, upscaler, advance, stops=on_error != "skip").work(todo)
         selection = stage.commit([item.stem for item in photos.items])
-    _report_shard(selection, level, shard, len(mine), len(photos.items))
+    if shard.count > 1:
+        n_done, n_all = len(selection.items), len(photos.items)
+        rest = "the stage is complete" if n_done == n_all else f"{n_all - n_done} are left to the other shards"
+        about = f"shard {shard.index} of {shard.count} ({len(mine)} photos)"
+        log.info("enhance %s, %s: %d of %d photos are done, %s", level, about, n_done, n_all, rest)
     check_failures(selection, f"enhance {level}", on_error)
     return selection
 
@@ -76,43 +75,26 @@ def shard_of(stem: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(stem.encode("utf-8", "surrogateescape")).digest()[:8], "big") % count
 
 
-def _report_shard(selection: Selection, level: str, shard: Shard, n_mine: int, n_all: int) -> None:
-    if shard.count == 1:
-        return
-    n_done = len(selection.items)
-    rest = "the stage is complete" if n_done == n_all else f"{n_all - n_done} are left to the other shards"
-    log.info(
-        "enhance %s, shard %d of %d (%d photos): %d of %d photos are done, %s",
-        *(level, shard.index, shard.count, n_mine, n_done, n_all, rest),
-    )
-
-
-@dataclass
 class _Run:
-    """One run over the photos that are not finished yet."""
+    """One run over the photos that are not finished yet; what fails is noted in the stage."""
 
-    stage: Stage
-    photos: Selection
-    upscaler: Upscaler
-    advance: Advance
-    stops: bool
-    _encoding: dict[Future[None], int] = field(default_factory=dict)
-    """What is being encoded, and its bytes."""
+    def __init__(self, stage: Stage, photos: Selection, upscaler: Upscaler, advance: Advance, stops: bool) -> None:
+        self.stage, self.photos, self.upscaler, self.advance, self.stops = stage, photos, upscaler, advance, stops
+        self._encoding: deque[tuple[Future[None], int]] = deque()
+        """What is being encoded, and its bytes."""
 
     def work(self, todo: Sequence[Item]) -> None:
-        """Enlarge all of `todo`; what fails is noted in the stage."""
-        n_threads = min(8, os.cpu_count() or 1)
+        """Enlarge all of `todo`."""
+        n_threads = min(8, n_cores())
         items = {item.stem: item for item in todo}
-        decoders = ThreadPoolExecutor(n_threads, "decode")
-        encoders = ThreadPoolExecutor(n_threads, "encode")
+        decoders, encoders = ThreadPoolExecutor(n_threads, "decode"), ThreadPoolExecutor(n_threads, "encode")
         try:
             for stem, result in self.upscaler.upscale_many(self._decoded(todo, decoders, 2 * n_threads)):
                 if isinstance(result, ImageError):
                     self._fail(stem, result)
                     continue
                 self._make_room(result.pixels.nbytes)
-                future = encoders.submit(self._save, items[stem], result)
-                self._encoding[future] = result.pixels.nbytes
+                self._encoding.append((encoders.submit(self._save, items[stem], result), result.pixels.nbytes))
             self._make_room(ENCODING_BYTES + 1)
         finally:
             decoders.shutdown(cancel_futures=True)
@@ -120,33 +102,18 @@ class _Run:
 
     def _decoded(self, todo: Sequence[Item], pool: ThreadPoolExecutor, n_ahead: int) -> Iterator[tuple[str, Photo]]:
         """Yield photos in order, decoded `n_ahead` of need."""
-        waiting: deque[tuple[Item, Future[Photo]]] = deque()
-        rest = iter(todo)
-        while True:
-            while len(waiting) < n_ahead and (item := next(rest, None)) is not None:
-                waiting.append((item, pool.submit(self._read, item)))
-            if not waiting:
-                return
-            item, future = waiting.popleft()
+        waiting: deque[Future[Photo]] = deque(pool.submit(self.photos.photo, item) for item in todo[:n_ahead])
+        for number, item in enumerate(todo, start=n_ahead):
+            if number < len(todo):
+                waiting.append(pool.submit(self.photos.photo, todo[number]))
             try:
-                photo = future.result()
+                photo = waiting.popleft().result()
             except ImageError as error:
                 self._fail(item.stem, error)
-                continue
-            yield item.stem, photo
-
-    def _read(self, item: Item) -> Photo:
-        path = self.photos.file(item)
-        data = read_bytes(path)
-        found = sha256_of(data)
-        if found != item.files["image"].sha256:
-            expected = f"sha256 {item.files['image'].sha256}"
-            raise ImageError("A photo changed after it was indexed.", where=path, expected=expected, found=found)
-        return decode(data, path)
+            else:
+                yield item.stem, photo
 
     def _fail(self, stem: str, error: ImageError) -> None:
-        from jewelenh.enhancement.windows import NotFiniteError
-
         if self.stops and isinstance(error, NotFiniteError):
             raise NotFiniteError(error.what, where=stem, fix=error.fix)  # all others would come out the same
         self.stage.fail(stem, str(error))
@@ -154,20 +121,17 @@ class _Run:
 
     def _make_room(self, n_bytes: int) -> None:
         """Wait until `n_bytes` more may wait for their encoding; raise what went wrong with those before."""
-        while self._encoding and sum(self._encoding.values()) + n_bytes > ENCODING_BYTES:
-            done, _ = wait(self._encoding, return_when=FIRST_COMPLETED)
-            for future in done:
-                del self._encoding[future]
-                future.result()
+        while self._encoding and sum(size for _, size in self._encoding) + n_bytes > ENCODING_BYTES:
+            self._encoding.popleft()[0].result()
 
     def _save(self, item: Item, photo: Photo) -> None:
-        source = item.files["image"].sha256
-        record: dict[str, Any] = {
+        source, network = item.files["image"].sha256, self.upscaler.network
+        record = {
             "photo": item.record["photo"],
             "variant": item.record.get("variant"),
             "source": source,
-            "scale": self.upscaler.scale,
-            "architecture": self.upscaler.architecture,
+            "scale": network.scale,
+            "architecture": network.architecture,
             "precision": self.upscaler.precision,
         }
         try:

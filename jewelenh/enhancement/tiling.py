@@ -1,11 +1,11 @@
-"""Windows over a photo that is too large for one pass, and the canvas that puts their results together.
+"""Where tiles lie over a photo that is too large for one pass, and the canvas that puts their results together.
 
-Neighbouring windows share `2 * margin + ramp` input pixels. The outer `margin` of each is thrown away, since there the
-window's border shows; over `ramp` one fades into the other. With a margin of the network's receptive radius no ramp is
-needed, and tiled equals whole. All windows of a photo are equally large, so that they can share batches.
+Neighbouring tiles share `2 * margin + ramp` input pixels. The outer `margin` of each is thrown away, since there the
+tile's border shows; over `ramp` one fades into the other. With a margin of the network's receptive radius no ramp is
+needed, and tiled equals whole. All tiles of a photo are equally large, so that they can share batches.
 
-    window k    |--margin--|=========kept=========|--ramp--|--margin--|
-    window k+1                                 |--margin--|--ramp--|=========kept===...
+    tile k    |--margin--|=========kept=========|--ramp--|--margin--|
+    tile k+1                                 |--margin--|--ramp--|=========kept===...
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLEND_MARGIN_PX, BLEND_RAMP_PX = 32, 32
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much neighbouring windows share, in input pixels."""
+    """How much neighbouring tiles share, in input pixels."""
 
     margin: int
     ramp: int
@@ -38,67 +38,59 @@ def overlap_for(radius_px: int | None) -> Overlap:
     return Overlap(BLEND_MARGIN_PX, BLEND_RAMP_PX) if radius_px is None else Overlap(radius_px, 0)
 
 
-def window_starts(length: int, window: int, overlap: Overlap, multiple: int = 1) -> list[int]:
-    """Return where windows of `window` pixels begin so that they cover `length` with at least the overlap.
+def tile_starts(length: int, tile: int, overlap: Overlap, multiple: int = 1) -> list[int]:
+    """Return where tiles of `tile` pixels begin so that they cover `length` with at least the overlap.
 
-    Starts are multiples of `multiple` (length and window must be, too); the last window ends exactly at `length`.
+    Starts are multiples of `multiple` (length and tile must be, too); the last tile ends exactly at `length`.
     """
-    if window >= length:
+    if tile >= length:
         return [0]
-    step = (window - overlap.shared) // multiple * multiple
+    step = (tile - overlap.shared) // multiple * multiple
     if step < 1:
-        raise ValueError(f"a window of {window} px is all overlap ({overlap.shared} px)")
-    n_windows = -(-(length - window) // step) + 1
-    return [min(k * step, length - window) for k in range(n_windows)]
+        raise ValueError(f"a tile of {tile} px is all overlap ({overlap.shared} px)")
+    n_tiles = -(-(length - tile) // step) + 1
+    return [min(k * step, length - tile) for k in range(n_tiles)]
 
 
-@dataclass(frozen=True)
 class Plan:
-    """Equal windows over a photo, row by row."""
+    """Equal tiles of at most `side` pixels over a photo of `height` x `width`, row by row."""
 
-    height: int
-    width: int
-    window_height: int
-    window_width: int
-    tops: list[int]
-    lefts: list[int]
-    overlap: Overlap
-
-    @classmethod
-    def of(cls, height: int, width: int, window: int, overlap: Overlap, multiple: int = 1) -> Plan:
-        """Cover `height` x `width` with windows of at most `window` a side."""
-        window_height, window_width = min(window, height), min(window, width)
-        tops = window_starts(height, window_height, overlap, multiple)
-        lefts = window_starts(width, window_width, overlap, multiple)
-        return cls(height, width, window_height, window_width, tops, lefts, overlap)
+    def __init__(self, height: int, width: int, side: int, overlap: Overlap, multiple: int = 1) -> None:
+        self.height, self.width, self.overlap = height, width, overlap
+        self.tile_height, self.tile_width = min(side, height), min(side, width)
+        self.tops = tile_starts(height, self.tile_height, overlap, multiple)
+        self.lefts = tile_starts(width, self.tile_width, overlap, multiple)
 
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
 
-    def cut(self, pixels: Pixels, index: int) -> Pixels:
-        """Return window `index` of the photo, a view."""
-        top, left = self.tops[index // len(self.lefts)], self.lefts[index % len(self.lefts)]
-        return pixels[top : top + self.window_height, left : left + self.window_width]
+    def cut(self, pixels: Pixels) -> list[Pixels]:
+        """Return the photo's tiles, views."""
+        return [
+            pixels[top : top + self.tile_height, left : left + self.tile_width]
+            for top in self.tops
+            for left in self.lefts
+        ]
 
 
 class Canvas:
-    """Puts the enlarged windows of a plan together, in the plan's order.
+    """Puts the enlarged tiles of a plan together, in the plan's order.
 
-    Windows are joined to a strip across the photo first and strips down the photo then, so that every step fades
+    Tiles are joined to a strip across the photo first and strips down the photo then, so that every step fades
     between two pictures only. Besides the result itself no more than one strip is held.
     """
 
     def __init__(self, plan: Plan, scale: int, dtype: np.dtype[np.unsignedinteger]) -> None:
         self.plan, self.scale = plan, scale
         self.pixels: Pixels = np.empty((plan.height * scale, plan.width * scale, 3), dtype)
-        self._strip: Pixels = np.empty((plan.window_height * scale, plan.width * scale, 3), dtype)
+        self._strip: Pixels = np.empty((plan.tile_height * scale, plan.width * scale, 3), dtype)
         self._n_pasted = 0
 
-    def paste(self, window: Pixels) -> None:
-        """Add the next window's result, (window_height * scale, window_width * scale, 3)."""
+    def paste(self, tile: Pixels) -> None:
+        """Add the next tile's result, (tile_height * scale, tile_width * scale, 3)."""
         row, column = divmod(self._n_pasted, len(self.plan.lefts))
         strip = self._strip.swapaxes(0, 1)  # columns first: joining goes along axis 0
-        self._join(strip, window.swapaxes(0, 1), self.plan.lefts, column)
+        self._join(strip, tile.swapaxes(0, 1), self.plan.lefts, column)
         if column == len(self.plan.lefts) - 1:
             self._join(self.pixels, self._strip, self.plan.tops, row)
         self._n_pasted += 1

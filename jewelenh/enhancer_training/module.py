@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jewelenh.finite import check_finite
 from jewelenh.images import from_unit, to_unit
 from jewelenh.metrics import psnr_db
-from jewelenh.schedules import Scheduler, scheduled
+from jewelenh.refinement.module import Optimiser, RefinementModule
+from jewelenh.schedules import Scheduler
 from jewelenh.training.adversarial import AdversarialSettings, AdversarialTraining, GeneratorOutput
 
 KEY = "jewelenh_esrgan"
-Optimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class SteadyLoss(nn.Module):
@@ -41,7 +39,7 @@ class SteadyLoss(nn.Module):
         return loss
 
 
-class SuperResolutionModule(pl.LightningModule):
+class SuperResolutionModule(RefinementModule):
     """Trains any network from `low`, (B, 3, h, w) in [0, 1], to `high`, (B, 3, h * scale, w * scale).
 
     Logs `train/loss`; `val/psnr_db_clean`, `val/psnr_db_degraded` and their mean `val/psnr_db`, which picks the best
@@ -55,26 +53,16 @@ class SuperResolutionModule(pl.LightningModule):
         loss: nn.Module,
         optimizer: Optimiser,
         scheduler: Scheduler | None = None,
-        about: Mapping[str, Any] | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
         compile: bool = False,
     ) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
-        self.scale, self.loss = scale, loss
-        self._optimizer, self._scheduler, self._about = optimizer, scheduler, dict(about or {})
-        # in a tuple, or its parameters would be in every checkpoint a second time
-        self._run: tuple[Callable[[Tensor], Tensor]] = (torch.compile(self.network) if compile else self.network,)
+        super().__init__(network, loss, optimizer, scheduler, about, compile)
+        self.scale = scale
 
-    def forward(self, low: Tensor) -> Tensor:
-        """Return the enlarged picture, not clamped."""
-        return self._run[0](low.contiguous(memory_format=torch.channels_last))
-
-    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor | None:
-        """Return the loss of one batch; one that is no number stops the run before it reaches the weights."""
-        loss: Tensor = self.loss(self(to_unit(batch["low"])).float(), to_unit(batch["high"]))
-        check_finite(loss, self.global_step)
-        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["low"]))
-        return loss
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor | None:
+        """Return the loss of one batch, in [0, 1]; a NaN or infinite loss stops the run."""
+        unit = {"input": to_unit(batch["low"]), "target": to_unit(batch["high"])}
+        return super().training_step(unit, batch_index)
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_index: int) -> None:
         """Score 8-bit results of one batch of held-out photos, clean and degraded, beside bicubic."""
@@ -90,14 +78,12 @@ class SuperResolutionModule(pl.LightningModule):
         for name, value in values.items():
             self.log(name, value, prog_bar=name == "val/gain_db", batch_size=n, sync_dist=True)
 
-    def configure_optimizers(self) -> Any:
-        """Build the optimiser and the schedule."""
-        optimizer = self._optimizer(self.network.parameters())
-        return scheduled(optimizer, self._scheduler, lambda: int(self.trainer.estimated_stepping_batches))
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in the checkpoint what it is."""
-        checkpoint[KEY] = self._about
+        checkpoint[KEY] = dict(self._about())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave it to Lightning to see whether the weights fit."""
 
 
 class AdversarialSuperResolution(AdversarialTraining, SuperResolutionModule):
@@ -112,7 +98,7 @@ class AdversarialSuperResolution(AdversarialTraining, SuperResolutionModule):
         discriminator: nn.Module,
         settings: AdversarialSettings,
         discriminator_optimizer: Optimiser,
-        about: Mapping[str, Any] | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
         compile: bool = False,
     ) -> None:
         super().__init__(network, scale, loss, optimizer, about=about, compile=compile)

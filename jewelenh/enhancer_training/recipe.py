@@ -12,9 +12,9 @@ from torch import nn
 
 from jewelenh.chain import Chain
 from jewelenh.config import Enhancer, Source
-from jewelenh.enhancer_training.data import PatchDataModule
+from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.enhancer_training.data import HeldOutPhotos, PatchDataModule
 from jewelenh.enhancer_training.module import AdversarialSuperResolution, SuperResolutionModule
-from jewelenh.enhancer_training.patches import Examinations
 from jewelenh.enhancer_training.scoring import means, write_report
 from jewelenh.enhancer_training.start import export, start_network
 from jewelenh.errors import CheckpointError
@@ -23,6 +23,8 @@ from jewelenh.refinement.runs import LAST
 from jewelenh.reporting.render import print_table
 from jewelenh.reporting.scores import summary_table
 from jewelenh.schemas import EnhancerModel, Train
+from jewelenh.sources import fetch
+from jewelenh.stage import check_failures
 from jewelenh.training.run import Recipe, as_plain
 
 log = logging.getLogger(__name__)
@@ -46,12 +48,16 @@ def enhancer(config: Train, chain: Chain) -> Recipe:
         "scale": scale,
         "loss": build(model.loss, "model.loss"),
         "optimizer": build(model.optimizer, "model.optimizer"),
-        "about": {"scale": scale, "config": as_plain(config)},
+        "about": lambda: {"scale": scale, "config": as_plain(config)},
         "compile": model.compile,
     }
     photos, workers = functools.cache(chain.fetch), config.hardware.workers
     data = PatchDataModule(photos, config.degradation, model.data, scale, config.seed, workers)
-    tests = None if model.data.test_root is None else data.examinations(_files_below(model.data.test_root, chain))
+    tests = None
+    if model.data.test_root is not None:
+        selection = fetch(Source(kind="folder", root=model.data.test_root), config.seed, chain.data_dir)
+        check_failures(selection, "fetch", config.on_error)
+        tests = data.held_out([selection.file(item) for item in selection.items])
     ending = functools.partial(_conclude, network, data, tests, config)
     if model.opponent is None:
         scheduler = None if model.scheduler is None else build(model.scheduler, "model.scheduler")
@@ -68,16 +74,17 @@ def enhancer(config: Train, chain: Chain) -> Recipe:
 def _conclude(
     network: nn.Module,
     data: PatchDataModule,
-    tests: Examinations | None,
+    tests: HeldOutPhotos | None,
     config: Train,
     trainer: pl.Trainer,
     checkpoint: Path,
     folder: Path,
 ) -> dict[str, float]:
     """Export the best network, score the file as the enhancer it now is, and say how to use it."""
-    from jewelenh.enhancement.upscaler import Upscaler
-
-    load_best(network, checkpoint)
+    if not checkpoint.is_file():
+        raise CheckpointError("The run left no best checkpoint.", where=checkpoint, expected="one after a validation")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({n.removeprefix("network."): v for n, v in state.items() if n.startswith("network.")})
     file = folder / EXPORTED
     export(network, file)
     photos = tests or data.val
@@ -95,21 +102,3 @@ def _conclude(
         for key, value in values.items()
     }
     return {**numbers, "score": numbers["clean_network_psnr_db"] - numbers["clean_bicubic_psnr_db"]}
-
-
-def load_best(network: nn.Module, checkpoint: Path) -> None:
-    """Put the weights of a checkpoint of this training into `network`; nothing in it is executed."""
-    if not checkpoint.is_file():
-        raise CheckpointError("The run left no best checkpoint.", where=checkpoint, expected="one after a validation")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    weights = {n.removeprefix("network."): value for n, value in state.items() if n.startswith("network.")}
-    network.load_state_dict(weights)
-
-
-def _files_below(root: Path, chain: Chain) -> list[Path]:
-    from jewelenh.sources import fetch
-    from jewelenh.stage import check_failures
-
-    selection = fetch(Source(kind="folder", root=root), chain.config.seed, chain.data_dir)
-    check_failures(selection, "fetch", chain.config.on_error)
-    return [selection.file(item) for item in selection.items]

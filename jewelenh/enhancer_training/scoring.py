@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.enhancement.upscaler import Upscaler
-from jewelenh.enhancer_training.patches import Examinations, centre
+from jewelenh.enhancer_training.data import HeldOutPhotos, centre
 from jewelenh.evaluation.scores import PhotoScore, ScoreTable
 from jewelenh.files import write_atomically
 from jewelenh.images import Photo, Pixels, resize
@@ -21,7 +21,7 @@ SHOWN_PHOTOS, SIDE_PX = 3, 256
 SCORED = [METRICS[name] for name in ("psnr_db", "ssim")]
 
 
-def score(upscaler: Upscaler, photos: Examinations) -> dict[str, ScoreTable]:
+def score(upscaler: Upscaler, photos: HeldOutPhotos) -> dict[str, ScoreTable]:
     """Score every photo made small, clean and degraded, as 8-bit pictures against the photo itself."""
     found: dict[str, list[PhotoScore]] = {kind: [] for kind in KINDS}
     for index, file in enumerate(photos.photos.files):
@@ -42,7 +42,7 @@ def enlarged(low: Pixels, high: Pixels) -> Pixels:
     return resize(low, high.shape[0], high.shape[1], "bicubic")
 
 
-def write_report(folder: Path, upscaler: Upscaler, photos: Examinations, level: str) -> dict[str, ScoreTable]:
+def write_report(folder: Path, upscaler: Upscaler, photos: HeldOutPhotos, level: str) -> dict[str, ScoreTable]:
     """Score, and leave `metrics.json` and `comparison.png` in `folder`; return the scores."""
     tables = score(upscaler, photos)
     protocol = {
@@ -70,7 +70,7 @@ def means(table: ScoreTable) -> dict[str, dict[str, float]]:
     return {image: {name: row[image] for name, row in table.summary.items()} for image in table.images}
 
 
-def _comparison(upscaler: Upscaler, photos: Examinations, tables: Mapping[str, ScoreTable]) -> Any:
+def _comparison(upscaler: Upscaler, photos: HeldOutPhotos, tables: Mapping[str, ScoreTable]) -> Any:
     """Show a few photos, evenly spread over the list, each clean and degraded, cut to the same square."""
     n = len(photos)
     picks = sorted({round(i * (n - 1) / max(1, SHOWN_PHOTOS - 1)) for i in range(min(n, SHOWN_PHOTOS))})

@@ -30,7 +30,7 @@ def test_a_run_its_replay_and_another_run(degrade, stages, folder):
     assert first.code == 0
     assert "degrade moderate: 12 made, 0 there already" in first.err
     [stage] = stages()
-    again = degrade(f"replay={stage}/draws.jsonl", "workers=3")
+    again = degrade(f"replay={stage}/draws.jsonl", "hardware.workers=3")
     assert again.code == 0
     assert "12 of 12 made again, byte for byte" in again.err
     [replayed] = stages("moderate_replay-*")

@@ -250,10 +250,10 @@ def test_memory_that_runs_out_fails_the_photo_and_says_what_helps(folder, raw_of
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr("jewelenh.degradation.run.decode", no_memory)
+    monkeypatch.setattr("jewelenh.stage.decode", no_memory)
     degraded = degrade(raw_of(folder), everything_on, 42, tmp_path / "data", on_error="skip")
     assert len(degraded.failures) == 6
-    assert "fewer workers" in degraded.failures["c.png"]
+    assert "fewer hardware.workers" in degraded.failures["c.png"]
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(folder, raw_of, everything_on, tmp_path, monkeypatch):

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from jewelenh.enhancement.download import cached
-from jewelenh.enhancement.releases import Release
+from jewelenh.enhancement.weights import WeightFile
 from jewelenh.errors import WeightsError
 from jewelenh.manifest import sha256_of
 
@@ -54,14 +53,14 @@ def server() -> Iterator[Server]:
     listening.server_close()
 
 
-def release(url: str, content: bytes = CONTENT) -> Release:
-    return Release("weights.pth", url, len(content), sha256_of(content))
+def release(url: str, content: bytes = CONTENT) -> WeightFile:
+    return WeightFile("weights.pth", sha256_of(content), url=url, n_bytes=len(content))
 
 
 def test_downloads_once_into_a_new_cache(server, tmp_path):
     cache = tmp_path / "some" / "cache"
-    assert cached(release(server.url), cache) == CONTENT
-    assert cached(release(server.url), cache) == CONTENT
+    assert release(server.url).read(cache) == CONTENT
+    assert release(server.url).read(cache) == CONTENT
     assert len(server.asked) == 1
     assert [path.name for path in cache.iterdir() if not path.name.startswith(".")] == ["weights.pth"]
 
@@ -70,16 +69,16 @@ def test_downloads_once_into_a_new_cache(server, tmp_path):
 def test_a_download_that_broke_off_goes_on(server, tmp_path, knows_ranges):
     server.cuts_off_after, server.knows_ranges = 300_000, knows_ranges
     with pytest.raises(WeightsError, match="run again to go on where it stopped"):
-        cached(release(server.url), tmp_path)
+        release(server.url).read(tmp_path)
     assert not (tmp_path / "weights.pth").exists()
     server.cuts_off_after = None
-    assert cached(release(server.url), tmp_path) == CONTENT
+    assert release(server.url).read(tmp_path) == CONTENT
     assert server.asked == [None, "bytes=300000-"]
 
 
 def test_a_finished_part_needs_no_network(tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(CONTENT)
-    assert cached(release("http://127.0.0.1:9/weights.pth"), tmp_path) == CONTENT
+    assert release("http://127.0.0.1:9/weights.pth").read(tmp_path) == CONTENT
 
 
 def explains_the_fix(error: WeightsError, url: str, cache: object) -> None:
@@ -91,9 +90,9 @@ def explains_the_fix(error: WeightsError, url: str, cache: object) -> None:
 
 
 def test_wrong_content_is_not_kept(server, tmp_path):
-    wanted = Release("weights.pth", server.url, len(CONTENT), sha256_of(b"something else"))
+    wanted = WeightFile("weights.pth", sha256_of(b"something else"), url=server.url, n_bytes=len(CONTENT))
     with pytest.raises(WeightsError, match="not the published one") as caught:
-        cached(wanted, tmp_path)
+        wanted.read(tmp_path)
     assert sha256_of(CONTENT) in str(caught.value)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
 
@@ -101,7 +100,7 @@ def test_wrong_content_is_not_kept(server, tmp_path):
 def test_a_spoilt_cache_is_refused_not_used(server, tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"spoilt")
     with pytest.raises(WeightsError, match="wrong hash") as caught:
-        cached(release(server.url), tmp_path)
+        release(server.url).read(tmp_path)
     explains_the_fix(caught.value, server.url, tmp_path / "weights.pth")
     assert sha256_of(b"spoilt") in str(caught.value)
 
@@ -109,18 +108,18 @@ def test_a_spoilt_cache_is_refused_not_used(server, tmp_path):
 def test_offline(tmp_path):
     url = "http://127.0.0.1:9/weights.pth"  # the discard port: nobody listens
     with pytest.raises(WeightsError, match="could not be downloaded") as caught:
-        cached(release(url), tmp_path)
+        release(url).read(tmp_path)
     explains_the_fix(caught.value, url, tmp_path / "weights.pth")
 
 
 def test_the_server_says_no(server, tmp_path):
     server.status = 404
     with pytest.raises(WeightsError, match="404") as caught:
-        cached(release(server.url), tmp_path)
+        release(server.url).read(tmp_path)
     explains_the_fix(caught.value, server.url, tmp_path / "weights.pth")
 
 
 def test_a_cache_that_cannot_be_written(server, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match=r"(?s)cache cannot be written.*paths.cache_dir="):
-        cached(release(server.url), tmp_path / "cache")
+        release(server.url).read(tmp_path / "cache")

@@ -15,10 +15,10 @@ from esrgan_parts import compact_state, png
 
 from jewelenh.config import Enhancer, Hardware, Shard
 from jewelenh.enhancement import run
+from jewelenh.enhancement.batching import NotFiniteError
 from jewelenh.enhancement.run import enhance, shard_of
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancement.weights import identity_of
-from jewelenh.enhancement.windows import NotFiniteError
 from jewelenh.errors import ItemsFailedError, StageError, WeightsError
 from jewelenh.images import decode, read_photo
 from jewelenh.manifest import read_manifest, sha256_of
@@ -139,7 +139,7 @@ def test_skip_goes_on_without_them_and_mending_redoes_only_them(photo_stage, enh
 def test_a_photo_that_changed_after_it_was_indexed(photo_stage, enhancer, tmp_path):
     raw = photo_stage(photos(3))
     raw.file(raw.items[1]).write_bytes(png(20, 30, 77))
-    with pytest.raises(ItemsFailedError, match=r"(?s)1 of 3 failed.*changed after it was indexed"):
+    with pytest.raises(ItemsFailedError, match=r"(?s)1 of 3 failed.*changed since it was indexed"):
         enhance(raw, "raw", enhancer, tmp_path / "data", None)
 
 

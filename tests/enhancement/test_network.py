@@ -11,13 +11,13 @@ from safetensors.torch import save
 from torch import nn
 
 from jewelenh.enhancement.network import Network, load_network, read_state
-from jewelenh.enhancement.weights import WeightFile, Weights
+from jewelenh.enhancement.weights import WeightFile
 from jewelenh.errors import WeightsError
 from jewelenh.manifest import sha256_of
 
 
 def loaded(path: Path) -> Network:
-    return load_network(Weights((WeightFile(sha256_of(path.read_bytes()), path=path),)), None)
+    return load_network([WeightFile(path.name, sha256_of(path.read_bytes()), path)])
 
 
 def saved(path: Path, content: object) -> Path:

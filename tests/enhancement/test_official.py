@@ -91,7 +91,7 @@ def test_what_the_engine_swallows_is_raised(enhancer, tile):
         if len(calls) == (2 if tile == 32 else 1):
             raise torch.OutOfMemoryError("out of memory")
 
-    official._watched.network.register_forward_pre_hook(runs_out)
+    official.official.watched.network.register_forward_pre_hook(runs_out)
     photos = [("a", Photo(drawn(50, 70))), ("b", Photo(drawn(20, 20)))]
     if tile == "auto":
         with pytest.raises(torch.OutOfMemoryError):
@@ -106,7 +106,7 @@ def test_what_the_engine_swallows_is_raised(enhancer, tile):
 def test_nan_is_refused(enhancer):
     official = Upscaler.load(dataclasses.replace(enhancer, engine="official"), FP32)
     with torch.no_grad():
-        next(official._watched.parameters()).fill_(float("nan"))
+        next(official.official.watched.parameters()).fill_(float("nan"))
     with pytest.raises(ImageError, match=r"(?s)NaN.*fp32"):
         official.upscale(Photo(drawn(9, 9)))
 

@@ -16,10 +16,10 @@ from PIL import ExifTags, Image, ImageCms
 from torch import Tensor, nn
 
 from jewelenh.config import Enhancer, Hardware, parse
-from jewelenh.enhancement import windows
-from jewelenh.enhancement.lanes import Pending, Result
+from jewelenh.enhancement import batching
+from jewelenh.enhancement.batching import NotFiniteError
+from jewelenh.enhancement.executor import Pending, Result
 from jewelenh.enhancement.upscaler import Upscaler
-from jewelenh.enhancement.windows import NotFiniteError
 from jewelenh.errors import ConfigError, ImageError
 from jewelenh.images import Photo, Pixels, encode_png
 
@@ -216,10 +216,10 @@ OUT_OF_MEMORY = [
 ]
 
 
-class BatchLane:
+class BatchExecutor:
     """Takes batches as a GPU does, on the CPU: full length, whatever is left in the last one."""
 
-    takes_batches, depth = True, 2
+    takes_batches, depth, device = True, 2, torch.device("cpu")
 
     def __init__(self, upscaler: Upscaler) -> None:
         self.forward = upscaler._forward_for
@@ -238,7 +238,7 @@ class BatchLane:
 
 
 def in_batches(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> Upscaler:
-    monkeypatch.setattr(upscaler, "_open_lane", lambda alone: BatchLane(upscaler))
+    monkeypatch.setattr(upscaler, "_open_executor", lambda alone: BatchExecutor(upscaler))
     return upscaler
 
 
@@ -257,10 +257,10 @@ def test_out_of_memory_halves_the_batch_and_redoes_only_it(enhancer, caplog, mon
     assert all(np.array_equal(result[k].pixels, expected[k].pixels) for k in expected)
     # 8 and 3 photos in batches of 2: every photo is computed once, in 4 + 2 passes.
     assert [shape[0] for shape in made[0].passes] == [2] * 6
-    assert "out of memory with 8 windows of 100x90: 4 from here on" in caplog.text
+    assert "out of memory with 8 tiles of 100x90: 4 from here on" in caplog.text
 
 
-def test_out_of_memory_halves_the_window_then(enhancer, caplog, hardware):
+def test_out_of_memory_halves_the_tile_then(enhancer, caplog, hardware):
     photos = [(k, Photo(drawn(100, 90, k))) for k in range(3)]
     expected = dict(Upscaler.load(enhancer, hardware).upscale_many(photos))
     upscaler = with_network(Upscaler.load(enhancer, hardware), lambda n: Greedy(n, 2500, OUT_OF_MEMORY[0]))
@@ -286,7 +286,7 @@ def test_tile_null_never_tiles(enhancer, hardware):
 
 def test_running_out_only_side_by_side_means_fewer_at_once(enhancer, caplog, hardware):
     class Crowded(nn.Module):
-        """Fails in the lane's own threads, works alone."""
+        """Fails in the executor's own threads, works alone."""
 
         def __init__(self, network: nn.Module) -> None:
             super().__init__()
@@ -351,8 +351,8 @@ def test_what_is_no_device(device, hardware):
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
-def test_memory_is_bounded_by_the_window_not_the_photo(enhancer, monkeypatch, hardware):
-    """`auto` cuts what would need more than the bound into windows that do not."""
+def test_memory_is_bounded_by_the_tile_not_the_photo(enhancer, monkeypatch, hardware):
+    """`auto` cuts what would need more than the bound into tiles that do not."""
     sizes: list[int] = []
 
     class Watched(nn.Module):
@@ -364,12 +364,12 @@ def test_memory_is_bounded_by_the_window_not_the_photo(enhancer, monkeypatch, ha
             sizes.append(unit.shape[2] * unit.shape[3])
             return self.network(unit)
 
-    monkeypatch.setattr(windows, "CPU_BYTES", 20_000_000)
+    monkeypatch.setattr(batching, "CPU_BYTES", 20_000_000)
     upscaler = with_network(Upscaler.load(enhancer, hardware), Watched)
     photo = Photo(drawn(300, 420))
     tiled = upscaler.upscale(photo)
     assert len(sizes) > 4
-    assert max(sizes) * upscaler.network.bytes_per_pixel * 4 <= windows.CPU_BYTES // 2
+    assert max(sizes) * upscaler.network.bytes_per_pixel * 4 <= batching.CPU_BYTES // 2
     monkeypatch.undo()
     assert np.array_equal(tiled.pixels, Upscaler.load(enhancer, hardware).upscale(photo).pixels)
 

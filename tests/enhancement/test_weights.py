@@ -7,10 +7,8 @@ import torch
 from esrgan_parts import compact_state
 
 from jewelenh.config import Enhancer
-from jewelenh.enhancement import weights
 from jewelenh.enhancement.network import load_network
-from jewelenh.enhancement.releases import REGISTRY, Known, Release
-from jewelenh.enhancement.weights import find_weights
+from jewelenh.enhancement.weights import REGISTRY, WEAKER_DENOISING, WeightFile, find_weights, identity_of
 from jewelenh.errors import WeightsError
 from jewelenh.manifest import sha256_of
 
@@ -23,16 +21,15 @@ PUBLISHED = {
 
 
 def test_the_registry_is_what_was_published():
-    releases = [known.release for known in REGISTRY.values()] + [known.wdn for known in REGISTRY.values()]
-    found = {release.file: (release.n_bytes, release.sha256) for release in releases if release}
-    assert found == PUBLISHED
-    assert all(release.url.endswith(f"/{release.file}") and release.licence for release in releases if release)
+    published = [file for file in [*REGISTRY.values(), *WEAKER_DENOISING.values()] if isinstance(file, WeightFile)]
+    assert {file.name: (file.n_bytes, file.sha256) for file in published} == PUBLISHED
+    assert all(file.url.endswith(f"/{file.name}") for file in published)
     assert set(REGISTRY) == {"x4plus", "x2plus", "general_x4v3", "compact"}
 
 
 def test_a_registry_name_needs_no_file_to_be_identified():
-    found = find_weights(Enhancer(name="x4plus"))
-    assert found.identity == [{"sha256": PUBLISHED["RealESRGAN_x4plus.pth"][1], "share": 1.0}]
+    found = identity_of(Enhancer(name="x4plus"))
+    assert found["weights"] == [{"sha256": PUBLISHED["RealESRGAN_x4plus.pth"][1], "share": 1.0}]
 
 
 def test_an_unknown_name_gets_the_nearest():
@@ -43,7 +40,7 @@ def test_an_unknown_name_gets_the_nearest():
 def test_a_given_file_is_taken_by_its_own_hash(compact_file):
     """The registry's hash is about the registry's file, not about one given by hand."""
     found = find_weights(Enhancer(name="general_x4v3", weights=compact_file))
-    assert found.files[0].sha256 == sha256_of(compact_file.read_bytes())
+    assert found[0].sha256 == sha256_of(compact_file.read_bytes())
     assert load_network(found, None).scale == 4
 
 
@@ -54,7 +51,7 @@ def test_a_given_file_that_is_none(tmp_path, name):
 
 
 def test_the_embedded_enhancer_says_when_it_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setitem(REGISTRY, "compact", Known(embedded=tmp_path / "compact.safetensors"))
+    monkeypatch.setitem(REGISTRY, "compact", tmp_path / "compact.safetensors")
     with pytest.raises(WeightsError, match=r"(?s)not in this installation.*enhancer=general_x4v3"):
         find_weights(Enhancer(name="compact"))
 
@@ -62,12 +59,13 @@ def test_the_embedded_enhancer_says_when_it_is_missing(monkeypatch, tmp_path):
 @pytest.fixture
 def general_and_wdn(monkeypatch, tmp_path: Path) -> Path:
     """A registry entry with two tiny files, already in a cache folder."""
-    releases = []
+    files = []
     for name, seed in (("general.pth", 1), ("wdn.pth", 2)):
         torch.save({"params": compact_state(seed=seed)}, tmp_path / name)
         data = (tmp_path / name).read_bytes()
-        releases.append(Release(name, f"http://127.0.0.1:9/{name}", len(data), sha256_of(data)))
-    monkeypatch.setitem(weights.REGISTRY, "general_x4v3", Known(releases[0], wdn=releases[1]))
+        files.append(WeightFile(name, sha256_of(data), url=f"http://127.0.0.1:9/{name}", n_bytes=len(data)))
+    monkeypatch.setitem(REGISTRY, "general_x4v3", files[0])
+    monkeypatch.setitem(WEAKER_DENOISING, "general_x4v3", files[1])
     return tmp_path
 
 
@@ -79,7 +77,7 @@ def test_denoise_strength_interpolates_the_weights(general_and_wdn, strength):
     share = 1.0 if strength is None else strength
     for name, value in loaded.items():
         torch.testing.assert_close(value, share * general[name] + (1 - share) * wdn[name])
-    assert sum(part["share"] for part in found.identity) == 1
+    assert sum(part.share for part in found) == 1
 
 
 def test_denoise_strength_without_a_twin():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from jewelenh.config import Enhancer
-from jewelenh.enhancement.releases import REGISTRY
 from jewelenh.enhancement.upscaler import Upscaler
-from jewelenh.enhancer_training.patches import centre, smaller
+from jewelenh.enhancement.weights import REGISTRY
+from jewelenh.enhancer_training.data import centre, smaller
 from jewelenh.enhancer_training.scoring import enlarged
 from jewelenh.images import Photo, Pixels, read_photo
 from jewelenh.sources import SAMPLE_DIR
@@ -24,8 +26,8 @@ def psnr_db(made: Pixels, true: Pixels) -> float:
 
 
 def test_it_is_small(compact):
-    embedded = REGISTRY["compact"].embedded
-    assert embedded is not None and embedded.stat().st_size <= 1_200_000
+    embedded = REGISTRY["compact"]
+    assert isinstance(embedded, Path) and embedded.stat().st_size <= 1_200_000
     assert compact.scale == 4
     assert sum(p.numel() for p in compact.network.module.parameters()) <= 300_000
 

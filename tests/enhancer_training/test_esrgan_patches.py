@@ -12,13 +12,13 @@ import torch
 from omegaconf import OmegaConf
 
 from jewelenh.config import Degradation, parse
-from jewelenh.enhancer_training.data import hold_out
-from jewelenh.enhancer_training.patches import (
-    Examinations,
+from jewelenh.enhancer_training.data import (
+    HeldOutPhotos,
     Patches,
     PatchSampler,
     PhotoCache,
     centre,
+    hold_out,
     require_sides,
     smaller,
 )
@@ -83,7 +83,7 @@ def test_no_degradation_moves_the_colours(tmp_path):
     assert cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
     shifting = level()
     shifting = replace(shifting, colour=replace(shifting.colour, probability=1.0, temperature=(60, 60)))
-    _, low, degraded = Examinations(PhotoCache([tmp_path / "grey.png"], 0), shifting, None, 4, seed=1).pixels(0)
+    _, low, degraded = HeldOutPhotos(PhotoCache([tmp_path / "grey.png"], 0), shifting, None, 4, seed=1).pixels(0)
     assert not np.array_equal(low, degraded)
     assert np.abs(degraded.mean((0, 1)) - 128).max() < 3
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from jewelenh.enhancement.lanes import Forwards
+from jewelenh.enhancement.executor import Forwards
 
 
 class Slow(nn.Module):
@@ -37,7 +37,7 @@ class Holder:
 
 def test_two_threads_that_ask_at_once_get_one_conversion():
     module = Slow()
-    forwards = Forwards(Holder(module), torch.device("cpu"), "fp32", 1.0, compiles=False)  # type: ignore[arg-type]
+    forwards = Forwards(Holder(module), torch.device("cpu"), 1.0, compiles=False)  # type: ignore[arg-type]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: forwards.at("fp32"), range(2))
     assert first is second
@@ -48,7 +48,7 @@ def test_every_precision_is_made_from_the_weights_as_they_were_read():
     torch.manual_seed(0)
     module = nn.Conv2d(3, 3, 3)
     expected = module.weight.detach().clone()
-    forwards = Forwards(Holder(module), torch.device("cpu"), "bf16", 1.0, compiles=False)  # type: ignore[arg-type]
+    forwards = Forwards(Holder(module), torch.device("cpu"), 1.0, compiles=False)  # type: ignore[arg-type]
     forwards.at("bf16")
     assert torch.equal(forwards.at("fp32").network.weight, expected)
     assert module.weight.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Where batches of equal windows go through the network: a CPU lane and a CUDA lane with one interface.
+"""Where batches of equal tiles go through the network: on a CPU or on a CUDA device, with one interface.
 
 A batch goes in as a list of uint8 or uint16 arrays (H, W, 3) and comes out as one array (B, H * scale, W * scale, 3) of
 the same type, plus a flag for each that says whether all of its values were finite.
@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,24 +32,9 @@ from jewelenh.images import Pixels, from_unit, to_unit
 Result = tuple[Pixels, npt.NDArray[np.bool_]]
 Pending = Callable[[], Result]
 """Waits for a batch and returns its result; raises what went wrong, running out of memory for one."""
-
-
 _SMALL_INPUT = 20480
 """PyTorch convolves a single fp32 input of at most so many numbers by another kernel than all others (`use_mkldnn` in
 its Convolution.cpp), with other last bits. Such photos go in twice, so that a tile has the bytes of the whole."""
-
-
-class Lane(Protocol):
-    """A device with room for `depth` batches at once; where it `takes_batches`, they may be longer than one."""
-
-    depth: int
-    takes_batches: bool
-
-    def submit(self, batch: Sequence[Pixels], length: int) -> Pending:
-        """Start a batch of at most `length` windows."""
-
-    def run(self, batch: Sequence[Pixels], length: int) -> Result:
-        """Compute one batch with everything the device has."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +62,8 @@ class Forward:
 class Forwards:
     """A network in the precisions it is asked for, each made once: 16-bit photos want fp32 where 8-bit ones do not."""
 
-    def __init__(
-        self, network: Network, device: torch.device, precision: Precision, strength: float, compiles: bool
-    ) -> None:
-        self.network, self.device, self.precision = network, device, precision
-        self.strength, self.compiles = strength, compiles
+    def __init__(self, network: Network, device: torch.device, strength: float, compiles: bool) -> None:
+        self.network, self.device, self.strength, self.compiles = network, device, strength, compiles
         self._made: dict[str, Forward] = {}
         self._guard = threading.Lock()
 
@@ -94,21 +75,18 @@ class Forwards:
         """
         with self._guard:
             if precision not in self._made:
-                self._made[precision] = self._make(precision)
+                dtype = DTYPES[precision]
+                module = copy.deepcopy(self.network.module)  # the weights as they were read stay for the next precision
+                module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                run = torch.compile(module) if self.compiles else module
+                self._made[precision] = Forward(run, self.network.scale, dtype, self.strength)
             return self._made[precision]
 
-    def _make(self, precision: Precision) -> Forward:
-        dtype = DTYPES[precision]
-        module = copy.deepcopy(self.network.module)  # the weights as they were read stay for the next precision
-        module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        run = torch.compile(module) if self.compiles else module
-        return Forward(run, self.network.scale, dtype, self.strength)
 
+class CpuExecutor:
+    """One thread for each tile, as many tiles as cores."""
 
-class CpuLane:
-    """One thread for each window, as many windows as cores."""
-
-    takes_batches = False
+    takes_batches, device = False, torch.device("cpu")
 
     def __init__(
         self, forward: Callable[[np.dtype[np.unsignedinteger]], Forward], n_threads: int, n_at_once: int
@@ -120,19 +98,19 @@ class CpuLane:
         self._pool = ThreadPoolExecutor(n_at_once, "enhance", initializer=torch.set_num_threads, initargs=(each,))
 
     def submit(self, batch: Sequence[Pixels], length: int) -> Pending:
-        """Queue a batch."""
+        """Start a batch of at most `length` tiles, which is 1."""
         future: Future[Result] = self._pool.submit(self._compute, batch)
         return future.result
 
     def run(self, batch: Sequence[Pixels], length: int) -> Result:
-        """Compute in the calling thread, which has all cores."""
+        """Compute one batch in the calling thread, which has all cores."""
         return self._compute(batch)
 
     def _compute(self, batch: Sequence[Pixels]) -> Result:
-        (window,) = batch
-        n_copies = 2 if window.size <= _SMALL_INPUT else 1
-        stacked = np.repeat(window[None], n_copies, axis=0)  # a copy: PyTorch wants its own, writable and contiguous
-        large, is_finite = self.forward(window.dtype)(torch.from_numpy(stacked))
+        (tile,) = batch
+        n_copies = 2 if tile.size <= _SMALL_INPUT else 1
+        stacked = np.repeat(tile[None], n_copies, axis=0)  # a copy: PyTorch wants its own, writable and contiguous
+        large, is_finite = self.forward(tile.dtype)(torch.from_numpy(stacked))
         return large.numpy()[:1], is_finite.numpy()[:1]
 
     def close(self) -> None:
@@ -141,7 +119,7 @@ class CpuLane:
         torch.set_num_threads(self._n_threads)
 
 
-class CudaLane:
+class CudaExecutor:
     """Three streams and pinned memory; two batches under way while a third is prepared."""
 
     takes_batches = True
@@ -185,6 +163,10 @@ class CudaLane:
     def close(self) -> None:
         """Wait for what is under way."""
         torch.cuda.synchronize(self.device)
+
+
+Executor = CpuExecutor | CudaExecutor
+"""A device with room for `depth` batches at once; where it `takes_batches`, they may be longer than one tile."""
 
 
 @contextlib.contextmanager
