@@ -55,6 +55,5 @@ def memory_advice() -> Iterator[None]:
         raise TrainingError(
             "The GPU's memory does not hold this.",
             found=str(error).splitlines()[0],
-            fix="a smaller data.batch_size, a smaller data.crop, fewer model.network.features, data.cache=ram if it is "
-            "device, or trainer.precision=bf16-mixed",
+            fix="a smaller data.batch_size or data.crop, fewer model.network.features, or trainer.precision=bf16-mixed",
         ) from error
