@@ -10,7 +10,6 @@ Processor time beside it tells what a machine that is busy with other things hid
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from jewelenh.config import Degradation, Source, parse
 from jewelenh.degradation.draws import Draw, apply, sample
 from jewelenh.degradation.run import degrade
 from jewelenh.degradation.transforms import steps_of
+from jewelenh.hardware import n_cores
 from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR
 from jewelenh.sources import fetch
@@ -150,7 +150,7 @@ def measure(root: Path, level: Degradation, workers: int, repeats: int, work_dir
 def main() -> None:
     options = dict(argument.split("=", 1) for argument in sys.argv[1:])
     values = yaml.safe_load((CONF_DIR / "degradation" / f"{options.get('level', 'study')}.yaml").read_text())
-    workers = int(options.get("workers", len(os.sched_getaffinity(0))))
+    workers = int(options.get("workers", n_cores()))
     with tempfile.TemporaryDirectory() as work:
         root = Path(options["photos"]) if "photos" in options else Path(work) / "photos"
         if "photos" not in options:
