@@ -18,7 +18,7 @@ from jewelenh.images import Photo
 TINY = (
     "model=esrgan", "model.network.features=8", "model.network.convs=2", "model.data.patch=12",
     "model.data.batch_size=4", "model.data.steps_per_epoch=15", "model.data.val_share=0.25", "trainer.max_epochs=2",
-    "logger=csv", "trainer.accelerator=cpu", "+trainer.enable_progress_bar=false",
+    "logger=csv", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
 )  # fmt: skip
 
 
