@@ -9,7 +9,7 @@ JewelenhError
 ├── WeightsError       a weight file: missing, wrong hash, unsafe, not a super-resolution network
 ├── PairsError         paired tensors that break the pair contract
 ├── CheckpointError    a checkpoint that is none, or belongs to something else
-├── TrainingError      a loss that is no number, memory that ran out
+├── TrainingError      a NaN or infinite loss, memory that ran out
 ├── StoppedError       a run that was asked to stop, and has saved where it is
 └── BusyError          a run that another process works on
 """

@@ -1,4 +1,4 @@
-"""A loss that is no number ends a run before it reaches the weights."""
+"""A NaN or infinite loss ends a run before it reaches the weights."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from jewelenh.sources import check_source
 from jewelenh.training.adversarial import AdversarialModule, warm_start
 from jewelenh.training.callbacks import BestValidation
 from jewelenh.training.dashboards import log_test
+from jewelenh.training.interruption import usable_checkpoint
 from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
 from jewelenh.training.loggers import installed
 
@@ -82,7 +83,7 @@ def train(config: Train, run: Run, recipe: Callable[[Train, Chain], Recipe]) -> 
     for logger in loggers:
         logger.log_hyperparams(as_plain(config))
     with memory_advice(), _interrupts_passed_on(trainer):
-        trainer.fit(made.module, datamodule=made.data, ckpt_path=run.checkpoint or _given(config), weights_only=True)
+        trainer.fit(made.module, datamodule=made.data, ckpt_path=_resumed(config, run), weights_only=True)
     return {**_conclude(trainer, made, run.directory), **best.numbers} if trainer.is_global_zero else {}
 
 
@@ -164,8 +165,12 @@ def _interrupts_passed_on(trainer: pl.Trainer) -> Iterator[None]:
         raise
 
 
-def _given(config: Train) -> str | None:
-    return None if config.ckpt_path is None else str(find_checkpoint(config.ckpt_path, config.paths.output_dir, LAST))
+def _resumed(config: Train, run: Run) -> Path | None:
+    """Return where to go on from: an earlier try's newest whole checkpoint, else that of `ckpt_path`."""
+    earlier = None if run.checkpoint is None else usable_checkpoint(run.directory)
+    if earlier is not None or config.ckpt_path is None:
+        return earlier
+    return find_checkpoint(config.ckpt_path, config.paths.output_dir, LAST)
 
 
 def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path) -> dict[str, float]:

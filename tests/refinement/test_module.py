@@ -1,4 +1,4 @@
-"""The LightningModule: it learns, logs its baseline, and stops at a loss that is no number."""
+"""The LightningModule: it learns, logs its baseline, and stops at a NaN or infinite loss."""
 
 import functools
 import logging
@@ -54,7 +54,7 @@ def test_a_constant_shift_is_learnt_and_the_gain_is_refined_minus_input(tmp_path
     assert values["train/loss"] == pytest.approx(values["train/l1"] + 0.5 * values["train/mse"], rel=1e-4)
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights(tmp_path):
+def test_a_nan_loss_stops_before_the_weights(tmp_path):
     model = module()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(JewelenhError) as caught:
