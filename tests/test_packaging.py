@@ -41,7 +41,7 @@ def test_the_wheel_holds_everything_that_runs(wheel):
     assert "jewelenh/sample/compact.safetensors" in names
     templates = {path.name for path in (REPO / "jewelenh" / "reporting" / "templates").iterdir()}
     assert templates and {f"jewelenh/reporting/templates/{name}" for name in templates} <= names
-    assert "hydra_plugins/hydra_jewelenh/ray_launcher.py" in names and "hydra_plugins/__init__.py" not in names
+    assert "hydra_plugins/hydra_jewelenh/launchers.py" in names and "hydra_plugins/__init__.py" not in names
     assert not any(name.startswith(("tests/", "experiments/", "data/")) for name in names)
     assert wheel.stat().st_size < 8_000_000
 
