@@ -10,8 +10,8 @@ from jewelenh.schemas import Evaluate
 def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
     from jewelenh.evaluation.run import Settings, check_names
-    from jewelenh.refinement.runs import find_checkpoint
     from jewelenh.reporting.evaluation import report
+    from jewelenh.runs import find_checkpoint
 
     settings = Settings(
         split=config.split,

@@ -19,8 +19,8 @@ def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
     from jewelenh.exporting.run import export, require_format
     from jewelenh.refinement.checkpoint import read_checkpoint
-    from jewelenh.refinement.runs import find_checkpoint
     from jewelenh.reporting.card import read_metrics
+    from jewelenh.runs import find_checkpoint
 
     format = require_format(config.format, config.chain)
     checkpoint = read_checkpoint(find_checkpoint(config.checkpoint, config.paths.output_dir), config.trust)

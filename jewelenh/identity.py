@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from jewelenh.config import Source, parse
-from jewelenh.refinement.runs import LAST, find_checkpoint
+from jewelenh.runs import LAST, find_checkpoint
 from jewelenh.sources import choose, find_photos
 
 VERSION = 1

@@ -14,9 +14,9 @@ def main(config: Predict) -> None:
     from jewelenh.enhancement.weights import identity_of
     from jewelenh.manifest import sha256_of
     from jewelenh.prediction import predict
-    from jewelenh.refinement.runs import find_checkpoint
     from jewelenh.restorer import Restorer
     from jewelenh.results import Output
+    from jewelenh.runs import find_checkpoint
 
     checkpoint = find_checkpoint(config.checkpoint, config.paths.output_dir)
     restorer = Restorer.from_checkpoint(

@@ -12,14 +12,26 @@ PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
     {"errors", "config", "seeds"},
-    {"files", "manifest", "hardware", "plugins", "images", "metrics", "progress", "schedules", "finite", "stage"},
+    {
+        "files",
+        "manifest",
+        "hardware",
+        "plugins",
+        "images",
+        "metrics",
+        "progress",
+        "schedules",
+        "finite",
+        "stage",
+        "runs",
+    },
     {"reporting.sheet"},
     {"sources", "degradation", "pairs"},
     {"enhancement", "refinement"},
     {"chain", "restorer"},
     {"results", "evaluation"},
     {"prediction", "demonstration", "exporting", "reporting", "sweeps"},
-    {"enhancer_training", "training", "identity", "runs", "schemas"},
+    {"enhancer_training", "training", "identity", "schemas"},
     {"job", "hints", "__main__", *JOBS},
 ]
 """From the bottom up: a module imports its own layer and those below."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from jewelenh.errors import CheckpointError, JewelenhError
 from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.refinement.runs import BEST, CHECKPOINTS
+from jewelenh.runs import BEST, CHECKPOINTS
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from jewelenh.enhancer_training.scoring import means, write_report
 from jewelenh.enhancer_training.start import export, start_network
 from jewelenh.errors import CheckpointError
 from jewelenh.plugins import build
-from jewelenh.refinement.runs import LAST
 from jewelenh.reporting.render import print_table
 from jewelenh.reporting.scores import summary_table
+from jewelenh.runs import LAST
 from jewelenh.schemas import EnhancerModel, Train
 from jewelenh.sources import fetch
 from jewelenh.stage import check_failures

@@ -19,11 +19,11 @@ from jewelenh.manifest import sha256_of
 from jewelenh.metrics import METRICS, Metric
 from jewelenh.pairs.contract import Pair, PairsManifest, read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.refinement.runs import BEST, CHECKPOINTS
 from jewelenh.reporting.pictures import data_uri
 from jewelenh.reporting.plots import DASHES, Chart, Line, chart
 from jewelenh.reporting.render import Entry, Table, render
 from jewelenh.restorer import Restorer
+from jewelenh.runs import BEST, CHECKPOINTS
 from jewelenh.sweeps.results import Group, SweepResults, SweepRun, read_results
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from jewelenh.errors import CheckpointError, JewelenhError, StoppedError
 from jewelenh.files import write_atomically
 from jewelenh.refinement.checkpoint import open_checkpoint
-from jewelenh.refinement.runs import CHECKPOINTS, LAST
+from jewelenh.runs import CHECKPOINTS, LAST
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,8 @@ from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, targets
 from jewelenh.refinement.module import RefinementModule
-from jewelenh.refinement.runs import BEST, CHECKPOINTS, LAST, find_checkpoint
 from jewelenh.reporting.evaluation import report
-from jewelenh.runs import Run, is_follower
+from jewelenh.runs import BEST, CHECKPOINTS, LAST, Run, find_checkpoint, is_follower
 from jewelenh.schemas import AdversarialModel, EnhancerModel, Train
 from jewelenh.sources import check_source
 from jewelenh.training.adversarial import AdversarialModule, warm_start

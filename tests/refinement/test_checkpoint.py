@@ -11,7 +11,7 @@ from jewelenh.config import Enhancer
 from jewelenh.errors import CheckpointError
 from jewelenh.refinement.checkpoint import KEY, describe, read_checkpoint
 from jewelenh.refinement.networks import RefinementCNN
-from jewelenh.refinement.runs import find_checkpoint
+from jewelenh.runs import find_checkpoint
 
 CONFIG = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
 
