@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jewelenh.config import parse
@@ -160,7 +160,7 @@ def register_resolvers() -> None:
         return identity.run_name(_root_)
 
     def added(one: Any, others: list[Any]) -> list[Any]:
-        return list(dict.fromkeys([one, *others]))
+        return ListConfig(list(dict.fromkeys([one, *others])))
 
     # OmegaConf 2.4, which comes with Hydra 1.4, gave the new kind the old one's name.
     register: Any = OmegaConf.register_new_resolver if IS_HYDRA_13 else OmegaConf.register_resolver
