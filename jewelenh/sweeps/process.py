@@ -185,7 +185,8 @@ def report_failure(directory: Path, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         (directory / TRACEBACK).write_text(text, encoding="utf-8", errors="backslashreplace")
         kind = "" if isinstance(error, StoppedError | BusyError) else f"{type(error).__name__}: "
-        report(directory, reason=kind + (str(error).splitlines() or [""])[0])
+        lines = [" ".join(line.split()) for line in str(error).splitlines()]
+        report(directory, reason=kind + " ".join(line for line in lines if not line.startswith("fix:")))
 
 
 def require_one_device(trainer: Mapping[str, Any] | None) -> None:
