@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -147,7 +148,10 @@ def overrides() -> list[str]:
 
 
 def register_resolvers() -> None:
-    """Let configurations say `${run_name:}`, `${on_gpu:<with a GPU>,<without>}` and `${added:<one>,<list>}`."""
+    """Let configurations say `${run_name:}`, `${on_gpu:<with a GPU>,<without>}`, `${added:<one>,<list>}`.
+
+    `${options:<group>}` is every option of a config group by name, the files of `--config-dir` included.
+    """
 
     def on_gpu(gpu: Any, cpu: Any, _root_: DictConfig) -> Any:
         from jewelenh.hardware import has_gpu
@@ -159,12 +163,16 @@ def register_resolvers() -> None:
 
         return identity.run_name(_root_)
 
+    def options(group: str) -> DictConfig:
+        names = GlobalHydra.instance().config_loader().get_group_options(group)
+        return OmegaConf.create({name: plain(hydra.compose(overrides=[f"+{group}={name}"])[group]) for name in names})
+
     def added(one: Any, others: list[Any]) -> list[Any]:
         return ListConfig(list(dict.fromkeys([one, *others])))
 
     # OmegaConf 2.4, which comes with Hydra 1.4, gave the new kind the old one's name.
     register: Any = OmegaConf.register_new_resolver if IS_HYDRA_13 else OmegaConf.register_resolver
-    for name, resolver in {"on_gpu": on_gpu, "added": added, "run_name": run_name}.items():
+    for name, resolver in {"on_gpu": on_gpu, "added": added, "run_name": run_name, "options": options}.items():
         register(name, resolver, replace=True)
 
 

@@ -13,9 +13,9 @@ def main(config: Predict) -> None:
     """Run `python -m jewelenh.predict`."""
     from jewelenh.enhancement.weights import identity_of
     from jewelenh.manifest import sha256_of
-    from jewelenh.prediction import predict
-    from jewelenh.restorer import Restorer
-    from jewelenh.results import Output
+    from jewelenh.restoration.prediction import predict
+    from jewelenh.restoration.restorer import Restorer
+    from jewelenh.restoration.results import Output
     from jewelenh.runs import find_checkpoint
 
     checkpoint = find_checkpoint(config.checkpoint, config.paths.output_dir)

@@ -28,9 +28,9 @@ LAYERS = [
     {"reporting.sheet"},
     {"sources", "degradation", "pairs"},
     {"enhancement", "refinement"},
-    {"chain", "restorer"},
-    {"results", "evaluation"},
-    {"prediction", "demonstration", "exporting", "reporting", "sweeps"},
+    {"chain", "restoration"},
+    {"evaluation"},
+    {"demonstration", "exporting", "reporting", "sweeps"},
     {"enhancer_training", "training", "identity", "schemas"},
     {"job", "hints", "__main__", *JOBS},
 ]

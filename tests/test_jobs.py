@@ -180,10 +180,10 @@ def test_a_checkpoint_of_another_network_is_said(run_job, tmp_path):
 def test_predicting_into_the_input_folder_is_refused(run_job, photos, tiny_weights, tmp_path):
     from jewelenh.config import Enhancer
     from jewelenh.errors import ConfigError
-    from jewelenh.prediction import predict
     from jewelenh.refinement.networks import RefinementCNN
-    from jewelenh.restorer import Restorer
-    from jewelenh.results import Output
+    from jewelenh.restoration.prediction import predict
+    from jewelenh.restoration.restorer import Restorer
+    from jewelenh.restoration.results import Output
 
     restorer = Restorer(RefinementCNN(4), Enhancer(name="tiny", weights=tiny_weights))
     with pytest.raises(ConfigError, match="lies inside it"):

@@ -19,7 +19,7 @@ from jewelenh.images import Pixels
 from jewelenh.metrics import as_batch, psnr_db, ssim
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.restorer import Restorer
+from jewelenh.restoration.restorer import Restorer
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

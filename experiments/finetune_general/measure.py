@@ -20,7 +20,7 @@ from jewelenh.images import Pixels, read_photo, to_unit
 from jewelenh.metrics import psnr_db, ssim
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.restorer import Restorer
+from jewelenh.restoration.restorer import Restorer
 
 STEPS = ("degraded", "enhanced", "refined")
 

@@ -17,7 +17,7 @@ from jewelenh.demonstration.comparison import SCORED, View, panel, whole
 from jewelenh.demonstration.session import Request, Result, Session
 from jewelenh.demonstration.upload import read_upload
 from jewelenh.errors import JewelenhError
-from jewelenh.results import Output
+from jewelenh.restoration.results import Output
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from jewelenh.demonstration.upload import Upload
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode
 from jewelenh.refinement.input_statistics import OutOfRange, out_of_range
-from jewelenh.restorer import Restorer, rescale
-from jewelenh.results import Output, check_fits, photo_file, result_name
+from jewelenh.restoration.restorer import Restorer, rescale
+from jewelenh.restoration.results import Output, check_fits, photo_file, result_name
 
 KEPT_BYTES = 1 << 30
 """Of enlarged pictures that are kept, so that another strength or format need not enhance again."""

@@ -22,7 +22,7 @@ from jewelenh.hardware import n_cores
 from jewelenh.metrics import METRICS, PIXEL_METRICS
 from jewelenh.pairs.contract import PairsManifest, read_pairs
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
-from jewelenh.restorer import Restorer
+from jewelenh.restoration.restorer import Restorer
 
 IMAGES = ("raw", "degraded", "input", "target")
 

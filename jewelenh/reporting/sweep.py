@@ -22,7 +22,7 @@ from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.reporting.pictures import data_uri
 from jewelenh.reporting.plots import DASHES, Chart, Line, chart
 from jewelenh.reporting.render import Entry, Table, render
-from jewelenh.restorer import Restorer
+from jewelenh.restoration.restorer import Restorer
 from jewelenh.runs import BEST, CHECKPOINTS
 from jewelenh.sweeps.results import Group, SweepResults, SweepRun, read_results
 

@@ -73,6 +73,11 @@ def test_a_level_of_ones_own_is_one_file(degrade, stages, tmp_path):
     (own / "steamy.yaml").write_text(text)
     assert degrade("--config-dir", str(own.parent), "degradation=steamy").code == 0
     assert stages()[0].name.startswith("steamy-")
+    with_own = degrade("--config-dir", str(own.parent), "preview=true", "preview.photos=1")
+    assert with_own.code == 0, with_own.err
+    [file] = (tmp_path / "outputs").rglob("preview.png")
+    n_columns = len(list((CONF_DIR / "degradation").glob("*.yaml"))) + 2  # raw, and the level of one's own
+    assert Image.open(file).width > n_columns * 160
 
 
 @pytest.mark.parametrize(

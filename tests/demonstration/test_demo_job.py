@@ -20,7 +20,6 @@ def test_without_a_checkpoint_it_says_how_to_get_one(run_job):
         ("server.port=70000", 2, "server.port = 70000"),
         ("limits.megapixels=0", 2, "limits.megapixels = 0"),
         ("limits.queue=none", 2, "limits.queue"),
-        ("levels.mild.blur.probability=2", 2, "levels.mild.blur.probability = 2"),
         ("server.hots=x", 2, "Did you mean"),
         ("checkpoint=none.ckpt", 1, "no such checkpoint"),
     ],
@@ -29,6 +28,23 @@ def test_wrong_values_stop_before_anything_is_served(run_job, override, code, wo
     outcome = run_job("demo", override)
     assert outcome.code == code, outcome.err
     assert words in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_level_of_ones_own_is_offered_and_checked(run_job, tmp_path):
+    from jewelenh.job import CONF_DIR
+
+    own = tmp_path / "own" / "degradation"
+    own.mkdir(parents=True)
+    text = (CONF_DIR / "degradation" / "mild.yaml").read_text().replace("name: mild", "name: steamy")
+    (own / "steamy.yaml").write_text(text)
+    shown = run_job("demo", "--config-dir", str(own.parent), "--cfg", "job", "--resolve", "--package", "levels").out
+    assert [line for line in shown.splitlines() if line.startswith("  name: ")] == [
+        f"  name: {name}" for name in ("mild", "moderate", "severe", "steamy", "study")
+    ]
+    (own / "steamy.yaml").write_text(text.replace("probability: 0.9", "probability: 2"))
+    outcome = run_job("demo", "--config-dir", str(own.parent))
+    assert outcome.code == 2, outcome.err
+    assert "levels.steamy.blur.probability = 2" in outcome.err and "Traceback" not in outcome.err
 
 
 def test_without_gradio_it_says_what_to_install(run_job, monkeypatch):

@@ -13,9 +13,9 @@ from jewelenh.demonstration.checkpoints import find_trained
 from jewelenh.demonstration.session import Cache, Request, Session
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, encode_png, read_photo
-from jewelenh.prediction import predict
-from jewelenh.restorer import Restorer
-from jewelenh.results import Output
+from jewelenh.restoration.prediction import predict
+from jewelenh.restoration.restorer import Restorer
+from jewelenh.restoration.results import Output
 from jewelenh.sources import fetch
 
 PHOTO = encode_png(Photo(noise(24, 30, 7)))

@@ -12,7 +12,7 @@ from jewelenh.exporting.weights import load_network
 from jewelenh.images import Photo
 from jewelenh.refinement.checkpoint import KEY, describe, read_checkpoint
 from jewelenh.refinement.networks import RefinementCNN
-from jewelenh.restorer import Restorer
+from jewelenh.restoration.restorer import Restorer
 
 
 @pytest.fixture

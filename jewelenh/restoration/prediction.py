@@ -15,8 +15,8 @@ from jewelenh.files import write_atomically
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress
-from jewelenh.restorer import Restorer, rescale
-from jewelenh.results import Output, check_fits, names_of, photo_file
+from jewelenh.restoration.restorer import Restorer, rescale
+from jewelenh.restoration.results import Output, check_fits, names_of, photo_file
 from jewelenh.sources import find_photos
 
 log = logging.getLogger(__name__)

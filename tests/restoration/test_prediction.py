@@ -9,14 +9,14 @@ import torch
 from PIL import ExifTags, Image
 from strange_photos import BAD, GOOD, RGB, SIZES, SRGB, exif, noise, saved, write_all
 
-from jewelenh import prediction as module
 from jewelenh.config import Enhancer, Hardware
 from jewelenh.errors import ConfigError, ItemsFailedError, SourceError, StageError
 from jewelenh.images import Photo, encode_png, read_photo
-from jewelenh.prediction import FAILED, RECORD, predict
 from jewelenh.refinement.networks import RefinementCNN
-from jewelenh.restorer import Restorer
-from jewelenh.results import Output, check_fits, result_name
+from jewelenh.restoration import prediction as module
+from jewelenh.restoration.prediction import FAILED, RECORD, predict
+from jewelenh.restoration.restorer import Restorer
+from jewelenh.restoration.results import Output, check_fits, result_name
 
 ENDINGS = [".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp"]
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from jewelenh import restorer as module
 from jewelenh.config import Enhancer, Hardware
 from jewelenh.errors import ConfigError, ImageError
 from jewelenh.hardware import DTYPES
 from jewelenh.images import Photo
 from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
-from jewelenh.restorer import Restorer
+from jewelenh.restoration import restorer as module
+from jewelenh.restoration.restorer import Restorer
 
 
 def cnn() -> torch.nn.Module:
