@@ -13,7 +13,7 @@ from tests_drawn import chain_overrides
 from jewelenh.manifest import read_manifest, sha256_of
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=300.0):
     """Wait for another process; the time is a limit, not a measure."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
