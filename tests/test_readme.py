@@ -89,3 +89,16 @@ def test_jobs_and_make_targets_exist():
         assert f"`{job}`" in README
     for target in re.findall(r"(?:`|^)make ([a-z-]+)", EVERYTHING, re.MULTILINE):
         assert re.search(rf"^{target}:|JOBS := .*\b{target}\b", makefile, re.MULTILINE) or target == "bench", target
+
+
+def test_the_house_names_every_room():
+    house = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[3]
+    for path in sorted((REPO / "jewelenh").iterdir()):
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert re.search(rf"\b{path.name}\b", house), path.name
+        elif (path / "__init__.py").is_file() or path.name == "sample":
+            assert f" {path.name}/ " in house, path.name
+    for name in re.findall(r"^  (\w+)/ ", house, re.MULTILINE):
+        assert (REPO / "jewelenh" / name).is_dir(), name
+    for name in re.findall(r"\b(\w+\.py)\b", house):
+        assert (REPO / "jewelenh" / name).is_file(), name
