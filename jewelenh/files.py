@@ -40,7 +40,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: Path, exclusive: bool = True, blocking: bool = True) -> Iterator[None]:
+def lock(path: Path, blocking: bool = True) -> Iterator[None]:
     """Hold a lock that the kernel frees when this process ends, however it ends; wait while another process holds it.
 
     Raises:

@@ -119,7 +119,7 @@ class Stage:
     def commit(self, stems: Iterable[str]) -> Selection:
         """Merge what this run did into the manifest, atomically, and return the selection of `stems`."""
         self._journal.flush()
-        with lock(self.directory / ".lock-commit", exclusive=True):
+        with lock(self.directory / ".lock-commit"):
             self._commit_merged()
         for path in self.directory.glob("journal-*.jsonl") if self._alone else [Path(self._journal.name)]:
             path.unlink(missing_ok=True)
