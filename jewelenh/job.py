@@ -167,7 +167,7 @@ def register_resolvers() -> None:
         names = GlobalHydra.instance().config_loader().get_group_options(group)
         return OmegaConf.create({name: plain(hydra.compose(overrides=[f"+{group}={name}"])[group]) for name in names})
 
-    def added(one: Any, others: list[Any]) -> list[Any]:
+    def added(one: Any, others: list[Any]) -> ListConfig:
         return ListConfig(list(dict.fromkeys([one, *others])))
 
     # OmegaConf 2.4, which comes with Hydra 1.4, gave the new kind the old one's name.

@@ -21,7 +21,6 @@ LAYERS = [
         "metrics",
         "progress",
         "schedules",
-        "finite",
         "stage",
         "runs",
     },

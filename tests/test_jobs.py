@@ -217,6 +217,7 @@ def test_an_experiment_is_chosen_with_and_without_a_plus(run_job, plus):
     ("override", "words"),
     [
         ("model.loss.l1_weight=-1", ["model.loss", "l1_weight"]),
+        ("model.optimizer.lr=-1", ["model.optimizer", "-1"]),
         ("data.batch_size=2.5", ["data.batch_size = 2.5"]),
         ("data.crop=x", ["data.crop = 'x'"]),
         ("trainer.max_epochs=abc", ["trainer.max_epochs = 'abc'"]),

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from jewelenh.config import Data
 from jewelenh.errors import PairsError
-from jewelenh.hardware import n_cores
+from jewelenh.hardware import has_gpu, n_cores
 from jewelenh.pairs.check import quick_check
 from jewelenh.pairs.contract import PairsManifest, SplitName, read_pairs
 from jewelenh.pairs.dataset import Batch, Cache, Cutting, EpochSampler, PairsDataset, load, to_network
@@ -144,7 +144,7 @@ class PairsDataModule(lightning.LightningDataModule):
             workers = auto_workers("none" if dataset.cache is None else "ram", n_cpus)
         workers = min(workers, -(-len(dataset) // batch_size))
         options: dict[str, Any] = {"batch_size": batch_size, "collate_fn": as_it_is, "num_workers": workers}
-        options["pin_memory"] = torch.cuda.is_available()  # for copies that overlap
+        options["pin_memory"] = has_gpu()  # for copies that overlap
         if workers:
             # forked workers inherit the cache and the maps; spawned ones would each be sent a copy
             context = "fork" if "fork" in multiprocessing.get_all_start_methods() else None

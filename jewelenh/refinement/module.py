@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from jewelenh.errors import TrainingError
-from jewelenh.finite import check_finite
 from jewelenh.metrics import psnr_db, ssim
 from jewelenh.refinement.checkpoint import KEY, check_same_run
 from jewelenh.schedules import Scheduler, scheduled
@@ -109,3 +108,14 @@ class RefinementModule(pl.LightningModule):
 
 def _unit(signed: Tensor) -> Tensor:
     return ((signed.float() + 1) / 2).clamp(0, 1)
+
+
+def check_finite(loss: torch.Tensor, step: int) -> None:
+    """Raise TrainingError, with what helps, where `loss` is NaN or infinite."""
+    if not torch.isfinite(loss):
+        raise TrainingError(
+            f"The loss is {float(loss)} at step {step}.",
+            where="training",
+            fix="a lower model.optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true; the last "
+            "checkpoint is from before",
+        )

@@ -22,7 +22,7 @@ from jewelenh.chain import Chain
 from jewelenh.config import Hardware
 from jewelenh.hardware import has_gpu, n_cores, native_precision
 from jewelenh.pairs.datamodule import PairsDataModule
-from jewelenh.plugins import build
+from jewelenh.plugins import attempt, build
 from jewelenh.refinement.checkpoint import describe, targets
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.reporting.evaluation import report
@@ -98,10 +98,12 @@ def refinement(config: Train, chain: Chain) -> Recipe:
     log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
     workers = config.hardware.workers
     data = PairsDataModule(config.data, functools.cache(chain.pair), seed=config.seed, workers=workers)
+    optimizer = build(model.optimizer, "model.optimizer")
+    attempt(optimizer, "model.optimizer", network.parameters())  # or an invalid learning rate is found in `fit` alone
     parts = {
         "network": network,
         "loss": build(model.loss, "model.loss"),
-        "optimizer": build(model.optimizer, "model.optimizer"),
+        "optimizer": optimizer,
         "compile": model.compile,
         "about": lambda: describe(model.network, as_plain(config), data.directory),
     }

@@ -17,9 +17,8 @@ from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, read_checkpoint
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.networks import RefinementCNN
-from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, warm_start
+from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, PatchDiscriminator, warm_start
 from jewelenh.training.callbacks import warm_average
-from jewelenh.training.discriminator import PatchDiscriminator
 from jewelenh.training.perceptual import LAYERS, PerceptualLoss
 
 SETTINGS = "jewelenh.training.adversarial.AdversarialSettings"
