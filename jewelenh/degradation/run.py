@@ -56,7 +56,7 @@ def degrade(
 
     Raises:
         ItemsFailedError: some photos failed, and `on_error` is not `skip`; the others are finished.
-        StageError: the stage directory cannot be used.
+        StageError: the stage directory is busy, broken or not writable.
     """
     steps, variants = steps_of(level), range(level.variants)
 

@@ -46,7 +46,7 @@ def find_trained(output_dir: Path, given: Path | None = None) -> list[Trained]:
     """Return the refinement checkpoints below `output_dir`, newest first; `given`, where there is one, leads.
 
     Raises:
-        CheckpointError: there is none, or `given` cannot be used.
+        CheckpointError: there is none, or `given` is invalid.
     """
     files = [path for path in output_dir.glob(f"**/{CHECKPOINTS}/{BEST}") if path.is_file()]
     newest = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:N_LISTED]

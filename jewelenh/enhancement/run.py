@@ -47,7 +47,7 @@ def enhance(
     With `shard.count` above 1 only this shard's photos are made; the selection holds what all shards have finished.
 
     Raises:
-        WeightsError, ConfigError: the enhancer cannot be used; nothing has been written.
+        WeightsError, ConfigError: an invalid enhancer; nothing has been written.
         NotFiniteError: the network gave NaN and `on_error` is `stop`.
         ItemsFailedError: some photos could not be made and `on_error` is `stop`; the others are finished.
     """

@@ -131,7 +131,7 @@ def evaluate(subjects: Subjects, settings: Settings, observers: Sequence[Observe
 
     Raises:
         PairsError: the split is empty.
-        WeightsError: a weight file was named and cannot be used.
+        WeightsError: an invalid weight file was named.
     """
     lpips, lpips_made = find_lpips(settings.lpips_weights)
     n_photos = len({pair.photo for pair in subjects.pairs.split(settings.split)})
