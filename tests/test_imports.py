@@ -44,7 +44,6 @@ LIGHTNING = {
     "training/interruption.py",
     "training/limits.py",
     "enhancer_training/module.py",
-    "enhancer_training/data.py",
     "training/run.py",
     "enhancer_training/recipe.py",
 }

@@ -9,27 +9,24 @@ same whatever the number of workers.
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import pytorch_lightning as lightning
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from jewelenh.config import Degradation
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.transforms import Step, steps_of
 from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.errors import ConfigError, SourceError
-from jewelenh.hardware import find_device, n_cores
 from jewelenh.images import Pixels, read_photo, resize
-from jewelenh.pairs.datamodule import ResumableLoader, auto_workers
+from jewelenh.pairs.datamodule import ResumableDataModule
 from jewelenh.seeds import generator_for, seed_for
 from jewelenh.stage import Selection
 
@@ -38,7 +35,7 @@ log = logging.getLogger(__name__)
 PatchPair: TypeAlias = dict[str, Tensor]
 
 
-class PatchDataModule(lightning.LightningDataModule):
+class PatchDataModule(ResumableDataModule):
     """Serves patches of the photos that `photos` returns, and keeps a seeded share of them for validation."""
 
     val: HeldOutPhotos
@@ -53,12 +50,9 @@ class PatchDataModule(lightning.LightningDataModule):
         seed: int,
         workers: int | Literal["auto"] = "auto",
     ) -> None:
-        super().__init__()
-        self._photos, self.level, self.settings = photos, level, settings
-        self.scale, self.seed, self.workers = scale, seed, workers
+        super().__init__(seed, workers)
+        self._photos, self.level, self.settings, self.scale = photos, level, settings, scale
         self._train: Patches | None = None
-        self._sampler: PatchSampler | None = None
-        self._resumed = (0, 0)
 
     def setup(self, stage: str | None = None) -> None:
         """Index and divide the photos, and check their sizes.
@@ -86,41 +80,12 @@ class PatchDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Draw patches by (seed, epoch, index), the same after a resume."""
         assert self._train is not None
-        trainer = self.trainer
-        rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        sampler = PatchSampler(self._train, num_replicas=n_ranks, rank=rank, shuffle=False)
-        # Lightning resumes an epoch with its first batches: the place is restored here, before there is an iterator
-        epoch, n_seen = self._resumed
-        sampler.set_epoch(epoch)
-        sampler.start = n_seen * self.settings.batch_size
-        self._sampler, self._resumed = sampler, (0, 0)
-        workers = auto_workers("none", n_cores()) if self.workers == "auto" else self.workers
-        options: dict[str, Any] = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
-        return ResumableLoader(
-            self._train,
-            self.settings.batch_size,
-            sampler=sampler,
-            drop_last=True,
-            num_workers=workers,
-            pin_memory=find_device("auto").type == "cuda",
-            **options,
-        )
+        options = self.loader_options(self.settings.steps_per_epoch, "none")
+        return self.train_loader(self._train, self.settings.batch_size, shuffle=False, drop_last=True, **options)
 
     def val_dataloader(self) -> DataLoader[PatchPair]:
         """Serve held-out photos one by one: they may differ in size."""
         return DataLoader(self.val, batch_size=1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the place in the order where a checkpoint was made."""
-        if self.trainer is None or self._sampler is None:
-            return {"epoch": 0, "n_seen": 0}
-        n_seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.processed)  # type: ignore[attr-defined]
-        is_whole = n_seen >= self.trainer.num_training_batches
-        return {"epoch": self._sampler.epoch + is_whole, "n_seen": 0 if is_whole else n_seen}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at that place."""
-        self._resumed = state_dict.get("epoch", 0), state_dict.get("n_seen", 0)
 
 
 def hold_out(stems: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
@@ -189,20 +154,6 @@ class Patches(Dataset[PatchPair]):
         top, left = int(generator.integers(height - side + 1)), int(generator.integers(width - side + 1))
         turned = np.rot90(pixels[top : top + side, left : left + side], int(generator.integers(4)))
         return np.ascontiguousarray(turned[:, ::-1] if generator.integers(2) else turned)
-
-
-class PatchSampler(DistributedSampler[PatchPair]):
-    """Yields (epoch, index), so that workers need not be told the epoch; ranks take turns.
-
-    `start` skips keys of the next pass: what a resumed epoch has seen already.
-    """
-
-    start = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield this rank's keys of the epoch that `set_epoch` named."""
-        start, self.start = self.start, 0
-        return ((self.epoch, index) for index in itertools.islice(super().__iter__(), start, None))
 
 
 class HeldOutPhotos(Dataset[PatchPair]):

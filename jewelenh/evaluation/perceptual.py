@@ -7,13 +7,15 @@ photos the value says more about their number than about them, so both need more
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import tempfile
 import warnings
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchmetrics
@@ -41,6 +43,19 @@ def cached_file(name: str) -> Path | None:
     return file if file.is_file() else None
 
 
+@contextlib.contextmanager
+def _weights(file: Path, network: str, expected: str, fix: str) -> Iterator[None]:
+    """Refuse a file that is no dictionary of tensors, as the libraries behind these metrics unpickle freely."""
+    if not file.is_file():
+        raise WeightsError(f"There is no such file of {network} weights.", where=file, fix=fix)
+    try:
+        torch.load(file, map_location="cpu", weights_only=True)
+        yield
+    except Exception as error:  # UnpicklingError, EOFError, RuntimeError, KeyError, ...: all mean the file
+        what, found = f"The file holds no weights of {network}.", " ".join(str(error).split())[:200]
+        raise WeightsError(what, where=file, expected=expected, found=found, fix=fix) from error
+
+
 def find_lpips(weights: Path | None = None) -> tuple[Metric | None, str]:
     """Return LPIPS and how it is made, or None and why it is left out.
 
@@ -50,35 +65,58 @@ def find_lpips(weights: Path | None = None) -> tuple[Metric | None, str]:
     file = weights.expanduser() if weights else cached_file(ALEXNET)
     if file is None:
         return None, f"LPIPS is left out: AlexNet's weights are not on this machine. To have it: {ALEXNET_FIX}"
-    network, sha256 = lpips_network(file)
+    network = _lpips(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    if file.name == ALEXNET and not sha256.startswith("7be5be79"):
+        raise WeightsError("The file is not what its name says.", where=file, expected="7be5be79...", found=sha256)
 
     def distance(image: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
-            return network.net(image.float(), target.float(), normalize=True).flatten().double()  # type: ignore[no-any-return]
+            return network(image.float(), target.float(), normalize=True).flatten().double()  # type: ignore[no-any-return]
 
-    made = f"LPIPS 0.1 on AlexNet ({file.name}, sha256 {sha256[:16]}), torchmetrics {torchmetrics.__version__}"
+    made = f"LPIPS 0.1 on AlexNet ({file.name}, sha256 {sha256}), torchmetrics {torchmetrics.__version__}"
     return replace(METRICS["lpips"], function=distance), f"{made}, pictures at full size"
 
 
-def lpips_network(file: Path) -> tuple[Any, str]:
-    """Return torchmetrics' LPIPS with AlexNet's weights from `file`, and the file's hash."""
+def _lpips(file: Path) -> nn.Module:
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    _read_tensors(file, "AlexNet", ALEXNET, ALEXNET_FIX)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    if file.name == ALEXNET and not sha256.startswith("7be5be79"):
-        raise WeightsError("The file is not what its name says.", where=file, expected="7be5be79...", found=sha256[:16])
     hub_dir = torch.hub.get_dir()
-    with tempfile.TemporaryDirectory() as folder:  # torchvision reads weights from torch's cache, and only from there
-        (Path(folder) / "checkpoints").mkdir()
+    with _weights(file, "AlexNet", ALEXNET, ALEXNET_FIX), tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "checkpoints").mkdir()  # torchvision reads weights from torch's cache, and only from there
         (Path(folder) / "checkpoints" / ALEXNET).symlink_to(file.absolute())
         try:
             torch.hub.set_dir(folder)
-            return LearnedPerceptualImagePatchSimilarity("alex", normalize=True), sha256
-        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise _not_weights(file, "AlexNet", ALEXNET, ALEXNET_FIX, error) from error
+            return LearnedPerceptualImagePatchSimilarity("alex").net
         finally:
             torch.hub.set_dir(hub_dir)
+
+
+def find_set_distances(n_photos: int, weights: Path | None = None) -> tuple[SetDistances | None, str]:
+    """Return what measures FID and KID and how, or None and why they are left out.
+
+    Raises:
+        WeightsError: `weights` is given and is no Inception.
+    """
+    file = weights.expanduser() if weights else cached_file(INCEPTION)
+    if n_photos <= MIN_PHOTOS:
+        why = f"{n_photos} photos; on {MIN_PHOTOS} or fewer they measure their number more than them"
+    elif importlib.util.find_spec("torch_fidelity") is None:
+        why = "torch-fidelity is not installed: pip install 'jewelenh[fid]'"
+    elif file is None:
+        why = f"no Inception weights are on this machine: inception_weights=<{INCEPTION_URL}>"
+    else:
+        made = f"torchmetrics {torchmetrics.__version__} on 2,048 features of torch-fidelity's Inception ({file.name})"
+        return SetDistances(inception(file)), made
+    return None, f"FID and KID are left out: {why}"
+
+
+def inception(file: Path) -> nn.Module:
+    """Return the network of FID's reference implementation: uint8 (B, 3, H, W) to (B, 2048)."""
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    with _weights(file, "Inception", INCEPTION, INCEPTION_URL):
+        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(file))
 
 
 class SetDistances:
@@ -86,104 +124,32 @@ class SetDistances:
 
     def __init__(self, inception: nn.Module) -> None:
         self.inception = inception.eval()
-        self.features: dict[str, list[Tensor]] = {}
+        self.features: dict[str, list[Tensor]] = defaultdict(list)
 
     @torch.inference_mode()
     def see(self, name: str, stem: str, image: Pixels, target: Pixels) -> None:
         """Take a picture of the set `name`; the targets are collected with the inputs."""
-        for called, pixels in ((name, image), ("target", target)):
-            if called != "target" or name == "input":
-                batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
-                found = self.inception(batch)
-                features = found[0] if isinstance(found, tuple) else found
-                self.features.setdefault(called, []).append(features.reshape(1, -1).float())
+        for called, pixels in ((name, image), ("target", target))[: 2 if name == "input" else 1]:
+            batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+            self.features[called].append(self.inception(batch).reshape(1, -1).double())
 
     def distances(self) -> dict[str, dict[str, float]]:
-        """Return FID and KID by metric, then by set."""
-        target = torch.cat(self.features["target"])
-        found = {name: torch.cat(parts) for name, parts in self.features.items() if name != "target"}
-        return {
-            "fid": {name: fid(features, target) for name, features in found.items()},
-            "kid": {name: kid(features, target) for name, features in found.items()},
-        }
+        """Return torchmetrics' FID and KID (the mean over 100 subsets of a fixed draw) by metric, then by set."""
+        from torchmetrics.image.fid import FrechetInceptionDistance
+        from torchmetrics.image.kid import KernelInceptionDistance
 
-
-class _Identity(nn.Module):
-    """Hands on features that are there already, so that FID and KID share them."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
-
-
-def fid(features: Tensor, target: Tensor) -> float:
-    """Return torchmetrics' FID of two sets of (N, F) features."""
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    return float(_updated(FrechetInceptionDistance(_Identity(target.shape[1])), features.double(), target.double()))
-
-
-def kid(features: Tensor, target: Tensor) -> float:
-    """Return torchmetrics' KID of two sets of (N, F) features, the mean over 100 subsets of a fixed draw."""
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    size = min(KID_SUBSET, len(features), len(target))
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it keeps all features
-        torch.manual_seed(0)
-        metric = KernelInceptionDistance(_Identity(target.shape[1]), subset_size=size)
-        return float(_updated(metric, features.double(), target.double())[0])
-
-
-def _updated(metric: Any, features: Tensor, target: Tensor) -> Any:
-    metric.update(target, real=True)
-    metric.update(features, real=False)
-    return metric.compute()
-
-
-def find_set_distances(n_photos: int, weights: Path | None = None) -> tuple[SetDistances | None, str]:
-    """Return what measures FID and KID and how, or None and why they are left out.
-
-    Raises:
-        WeightsError: `weights` is given and cannot be used.
-    """
-    if n_photos <= MIN_PHOTOS:
-        few = f"{n_photos} photos; on {MIN_PHOTOS} or fewer they measure their number more than them"
-        return None, f"FID and KID are left out: {few}"
-    if importlib.util.find_spec("torch_fidelity") is None:
-        return None, "FID and KID are left out: torch-fidelity is not installed: pip install 'jewelenh[fid]'"
-    file = weights.expanduser() if weights else cached_file(INCEPTION)
-    if file is None:
-        missing = "no Inception weights are on this machine"
-        return None, f"FID and KID are left out: {missing}: inception_weights=<{INCEPTION_URL}>"
-    made = f"torchmetrics {torchmetrics.__version__} on 2,048 features of torch-fidelity's Inception ({file.name})"
-    return SetDistances(inception(file)), made
-
-
-def inception(file: Path) -> nn.Module:
-    """Return the network of FID's reference implementation: uint8 (B, 3, H, W) to (B, 2048)."""
-    from torchmetrics.image.fid import NoTrainInceptionV3
-
-    _read_tensors(file, "Inception", INCEPTION, INCEPTION_URL)
-    try:
-        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(file))
-    except Exception as error:  # RuntimeError, KeyError, ...: all mean the file
-        raise _not_weights(file, "Inception", INCEPTION, INCEPTION_URL, error) from error
-
-
-def _read_tensors(file: Path, network: str, expected: str, fix: str) -> None:
-    """Refuse a file that is no dictionary of tensors: the libraries behind these metrics unpickle freely."""
-    if not file.is_file():
-        raise WeightsError(f"There is no such file of {network} weights.", where=file, fix=fix)
-    try:
-        torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # UnpicklingError, EOFError, RuntimeError, ...: all mean the file
-        raise _not_weights(file, network, expected, fix, error) from error
-
-
-def _not_weights(file: Path, network: str, expected: str, fix: str, error: Exception) -> WeightsError:
-    found = " ".join(str(error).split())[:200]
-    return WeightsError(f"The file holds no weights of {network}.", where=file, expected=expected, found=found, fix=fix)
+        sets = {name: torch.cat(parts) for name, parts in self.features.items()}
+        target = sets.pop("target")
+        found: dict[str, dict[str, float]] = {"fid": {}, "kid": {}}
+        for name, features in sets.items():
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that KID keeps all features
+                size = min(KID_SUBSET, len(features), len(target))
+                fid = FrechetInceptionDistance(nn.Identity(), input_img_size=target.shape[1:])  # features already
+                kid = KernelInceptionDistance(nn.Identity(), subset_size=size)
+                for metric in (fid, kid):
+                    metric.update(target, real=True)
+                    metric.update(features, real=False)
+                torch.manual_seed(0)
+                found["fid"][name], found["kid"][name] = float(fid.compute()), float(kid.compute()[0])
+        return found

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -199,19 +199,20 @@ class PairsDataset(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         """Return the batch of `keys`."""
-        chosen = [key if isinstance(key, tuple) else divmod(key, len(self.pairs)) for key in keys]
-        pairs = [self.pairs[index] for _, index in chosen]
-        cuts = [self.cut(pair, epoch) for (epoch, _), pair in zip(chosen, pairs, strict=True)]
+        chosen = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        pairs = [self.pairs[index % len(self.pairs)] for _, index in chosen]
+        draws = [epoch * self.cutting.per_photo + index // len(self.pairs) for epoch, index in chosen]
+        cuts = [self.cut(pair, number) for pair, number in zip(pairs, draws, strict=True)]
         self._check_one_size(cuts)
         inputs = self._gather([pair.input.path for pair in pairs], cuts)
         targets = self._gather([pair.target.path for pair in pairs], cuts)
         return {"input": inputs, "target": targets, "stem": [pair.stem for pair in pairs]}
 
-    def cut(self, pair: Pair, epoch: int) -> Cut:
-        """Return what is shown of a pair in an epoch."""
+    def cut(self, pair: Pair, number: int) -> Cut:
+        """Return what the draw of this number shows of a pair: there are `per_photo` in an epoch."""
         how = self.cutting
         if how.is_random:
-            return draw(pair.side, how.crop, how.augment, (how.seed, epoch, pair.stem))
+            return draw(pair.side, how.crop, how.augment, (how.seed, number, pair.stem))
         return centre(pair.side, how.crop)
 
     def _gather(self, paths: list[str], cuts: list[Cut]) -> torch.Tensor:
@@ -257,7 +258,7 @@ def _signed(values: torch.Tensor) -> torch.Tensor:
     return values.float() if values.is_floating_point() else to_signed(values)
 
 
-class EpochSampler(DistributedSampler[Batch]):
+class EpochSampler(DistributedSampler[Any]):
     """Keys (epoch, index) in an order drawn from (seed, epoch): the same after a resume, whatever the workers.
 
     Ranks take every n-th key, padded to equal lengths as torch does. Being a `DistributedSampler`, it stays in place
@@ -265,18 +266,16 @@ class EpochSampler(DistributedSampler[Batch]):
     """
 
     def __init__(
-        self, dataset: PairsDataset, *, shuffle: bool, seed: int = 42, rank: int = 0, n_ranks: int = 1
+        self, dataset: Dataset[Any], *, shuffle: bool, seed: int = 42, rank: int = 0, n_ranks: int = 1
     ) -> None:
         super().__init__(dataset, num_replicas=n_ranks, rank=rank, shuffle=shuffle, seed=seed)
         self.start = 0
 
     def __iter__(self) -> Iterator[Any]:
-        dataset = cast(PairsDataset, self.dataset)
-        n, n_pairs, per_photo = len(dataset), max(1, len(dataset.pairs)), dataset.cutting.per_photo
-        order = (
-            generator_for(self.seed, "order", self.epoch).permutation(n).tolist() if self.shuffle else list(range(n))
-        )
+        n = len(self.dataset)  # type: ignore[arg-type]
+        order = list(range(n))
+        if self.shuffle:
+            order = generator_for(self.seed, "order", self.epoch).permutation(n).tolist()
         padded = (order * (self.total_size // max(n, 1) + 1))[: self.total_size]
-        mine = padded[self.rank : self.total_size : self.num_replicas]
         start, self.start = self.start, 0
-        return iter([(self.epoch * per_photo + i // n_pairs, i % n_pairs) for i in mine[start:]])
+        return iter([(self.epoch, index) for index in padded[self.rank :: self.num_replicas][start:]])

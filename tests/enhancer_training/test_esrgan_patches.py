@@ -15,7 +15,6 @@ from jewelenh.config import Degradation, parse
 from jewelenh.enhancer_training.data import (
     HeldOutPhotos,
     Patches,
-    PatchSampler,
     PhotoCache,
     centre,
     hold_out,
@@ -25,6 +24,7 @@ from jewelenh.enhancer_training.data import (
 from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.errors import ConfigError, SourceError
 from jewelenh.job import CONF_DIR
+from jewelenh.pairs.dataset import EpochSampler
 
 
 def level(name: str = "mild") -> Degradation:
@@ -108,7 +108,7 @@ def test_ranks_share_an_epoch(files):
     dataset = patches(files)
     keys = []
     for rank in range(2):
-        sampler = PatchSampler(dataset, num_replicas=2, rank=rank, shuffle=False)
+        sampler = EpochSampler(dataset, shuffle=False, rank=rank, n_ranks=2)
         sampler.set_epoch(4)
         keys.append(list(sampler))
     assert sorted(keys[0] + keys[1]) == [(4, i) for i in range(6)]

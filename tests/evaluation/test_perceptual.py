@@ -15,7 +15,6 @@ from jewelenh.evaluation.perceptual import (
     ALEXNET,
     SetDistances,
     cached_file,
-    fid,
     find_lpips,
     find_set_distances,
     inception,
@@ -103,15 +102,18 @@ def test_the_distance_of_two_normal_distributions():
     white = (white - white.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(white, rowvar=False))).T
     first = torch.from_numpy(white * [1.0, 2.0, 3.0, 4.0])
     second = torch.from_numpy(white * [2.0, 2.0, 1.0, 8.0] + [3.0, 0.0, 0.0, 0.0])
-    assert fid(first, second) == pytest.approx(9 + 1 + 0 + 4 + 16, rel=1e-6)  # |m|^2 + sum (s1 - s2)^2
-    assert fid(first, first) == pytest.approx(0.0, abs=1e-6)
+    sets = SetDistances(torch.nn.Identity())
+    sets.features = {"target": [second], "input": [first], "refined": [second]}
+    fid = sets.distances()["fid"]
+    assert fid["input"] == pytest.approx(9 + 1 + 0 + 4 + 16, rel=1e-6)  # |m|^2 + sum (s1 - s2)^2
+    assert fid["refined"] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_sets_are_collected_by_name_and_compared_with_their_targets():
     class Corner(torch.nn.Module):
         def forward(self, batch):
             assert batch.dtype == torch.uint8
-            return (batch[:, :2, 0, 0].float(),)
+            return batch[:, :2, 0, 0].float()
 
     sets, rng = SetDistances(Corner()), np.random.default_rng(2)
     for number in range(40):
