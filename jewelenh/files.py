@@ -21,22 +21,33 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What a file system without locks answers: a network mount with `nolock`, some FUSE file systems."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, flush it to the disk, rename it: a reader sees all of it or none."""
+def write_atomically(path: Path, data: bytes, same_as: Path | None = None) -> None:
+    """Write `data` beside `path`, flush it to the disk, rename it: a reader sees all of it or none.
+
+    `same_as` is a file of the same content, which is linked in place of writing where the file system can do that.
+    """
     # As much of the name as fits into 255 bytes whatever its letters are: 4 bytes each at most.
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp")
     with explained(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            if same_as is None or not _is_linked(temporary, same_as):
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
+        finally:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+                temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
+
+
+def _is_linked(path: Path, to: Path) -> bool:
+    try:
+        path.hardlink_to(to)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

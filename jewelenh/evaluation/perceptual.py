@@ -145,7 +145,8 @@ class SetDistances:
             with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that KID keeps all features
                 size = min(KID_SUBSET, len(features), len(target))
-                fid = FrechetInceptionDistance(nn.Identity(), input_img_size=target.shape[1:])  # features already
+                # what the metrics take for pictures are features already
+                fid = FrechetInceptionDistance(nn.Identity(), input_img_size=target.shape[1:])  # type: ignore[arg-type]
                 kid = KernelInceptionDistance(nn.Identity(), subset_size=size)
                 for metric in (fid, kid):
                     metric.update(target, real=True)

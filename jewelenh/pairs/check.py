@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from jewelenh.files import write_atomically
 from jewelenh.hardware import n_cores
 from jewelenh.images import grey_levels, resize
 from jewelenh.manifest import StoredFile
-from jewelenh.pairs.contract import SPLITS, Finding, Format, Pair, PairsManifest, raise_for, read_pairs, reason
+from jewelenh.pairs.contract import SPLITS, Finding, Pair, PairsManifest, raise_for, read_pairs, reason
 from jewelenh.pairs.npy import Array, Header, read_header, sha256_of_file, view
 from jewelenh.pairs.split import leaks
 from jewelenh.progress import progress
@@ -27,9 +27,10 @@ SLACK = 1e-3
 """How far a value may lie outside [-1, 1]: float16 rounds 1 - 1/255 by at most 2.5e-4."""
 SQUEEZED_BELOW = -0.98
 """Normalising twice gives at most -1 + 2/255 = -0.992, a photo whose brightest level is above 2 more."""
-MIN_SHIFT_PX = 1.0
 MAX_ERROR_LEFT = 0.9
 """A pair is misaligned when moving it back leaves less than this share of its RMS error; real pairs leave 0.997."""
+KINDS = {"missing": "missing", "objects": "objects", "truncated": "truncated", "longer": "truncated"}
+"""The check that a word in the error of a file that cannot be read belongs to."""
 Range = tuple[float, float]
 """Lowest and highest value in [-1, 1], whatever the storage; NaN where there is NaN or Inf."""
 
@@ -71,7 +72,12 @@ def _look(manifest: PairsManifest, pair: Pair, file: StoredFile, *, whole: bool)
 
     try:
         header = read_header(path)
-        findings = _header_findings(header, file, pair, manifest.format, problem)
+        expected = {
+            "shape": (pair.shape, header.shape),
+            "dtype": (np.dtype(manifest.format.dtype), header.dtype),
+            "order": ("C order", "Fortran order" if header.fortran else "C order"),
+        }
+        findings = [problem(name, f"expected {a}, found {b}") for name, (a, b) in expected.items() if a != b]
         if findings:
             return _Look(findings)
         mapped = view(path, header)
@@ -80,38 +86,18 @@ def _look(manifest: PairsManifest, pair: Pair, file: StoredFile, *, whole: bool)
             what = f"the content is not the one written: sha256 {found[:12]}, manifest {file.sha256[:12]}"
             findings.append(problem("hash", what))
     except (OSError, PairsError) as error:
-        return _Look([problem(_kind_of(error), reason(error) + _partner(manifest, pair, file, error))])
+        what = reason(error)
+        kind = next((check for word, check in KINDS.items() if word in what), "unreadable")
+        if kind == "missing":
+            partner = pair.target if file is pair.input else pair.input
+            what += f" (its partner {'is there' if manifest.path(partner).is_file() else 'is missing too'})"
+        return _Look([problem(kind, what)])
     low, high = range_of(array)
-    return _Look(findings + _value_findings(low, high, problem), header, array, (low, high))
-
-
-def _header_findings(
-    header: Header, file: StoredFile, pair: Pair, layout: Format, problem: Callable[[str, str], Finding]
-) -> list[Finding]:
-    order = "Fortran order" if header.fortran and len(header.shape) > 1 else "C order"
-    expected = {
-        "shape": (pair.shape, header.shape),
-        "dtype": (np.dtype(layout.dtype), header.dtype),
-        "order": ("C order", order),
-    }
-    problems = [problem(name, f"expected {a}, found {b}") for name, (a, b) in expected.items() if a != b]
-    n_bytes = header.offset + header.n_bytes
-    if not problems and n_bytes != file.bytes:
-        problems = [problem("size", f"expected {file.bytes} bytes, found {n_bytes} bytes")]
-    return problems
-
-
-def _kind_of(error: Exception) -> str:
-    known = {"missing": "missing", "objects": "objects", "truncated": "truncated", "longer": "truncated"}
-    what = error.what if isinstance(error, PairsError) else ""
-    return next((check for word, check in known.items() if word in what), "unreadable")
-
-
-def _partner(manifest: PairsManifest, pair: Pair, file: StoredFile, error: Exception) -> str:
-    if _kind_of(error) != "missing":
-        return ""
-    partner = pair.target if file is pair.input else pair.input
-    return f" (its partner {'is there' if manifest.path(partner).is_file() else 'is missing too'})"
+    if not np.isfinite([low, high]).all():
+        findings.append(problem("nan", "NaN or Inf among the values"))
+    elif low < -1 - 2 * SLACK or high > 1 + 2 * SLACK:
+        findings.append(problem("range", f"expected [-1, 1], found [{low:g}, {high:g}]"))
+    return _Look(findings, header, array, (low, high))
 
 
 def range_of(array: Array) -> Range:
@@ -120,14 +106,6 @@ def range_of(array: Array) -> Range:
         return np.nan, np.nan
     low, high = float(array.min()), float(array.max())
     return (low / 127.5 - 1, high / 127.5 - 1) if array.dtype == np.uint8 else (low, high)
-
-
-def _value_findings(low: float, high: float, problem: Callable[[str, str], Finding]) -> list[Finding]:
-    if not np.isfinite([low, high]).all():
-        return [problem("nan", "NaN or Inf among the values")]
-    if low < -1 - 2 * SLACK or high > 1 + 2 * SLACK:
-        return [problem("range", f"expected [-1, 1], found [{low:g}, {high:g}]")]
-    return []
 
 
 def squeezed_findings(ranges: Mapping[str, Range], dtype: str) -> list[Finding]:
@@ -258,9 +236,8 @@ def compare(image_input: Array, image_target: Array, pair: Pair) -> list[Finding
 
 def _colours_swapped(image_input: Array, image_target: Array) -> bool:
     """Say whether the thumbnails agree far better with red and blue exchanged; grey jewellery never says so."""
-    small = [
-        resize(image.transpose(1, 2, 0), 32, 32, "area").astype(np.float32) for image in (image_input, image_target)
-    ]
+    images = (image_input.transpose(1, 2, 0), image_target.transpose(1, 2, 0))
+    small = [resize(image, 32, 32, "area").astype(np.float32) for image in images]
     straight, swapped = np.abs(small[0] - small[1]).mean(), np.abs(small[0][..., ::-1] - small[1]).mean()
     return bool(straight > 2 and swapped < 0.5 * straight)
 
@@ -285,7 +262,7 @@ def shift_between(image_input: Array, image_target: Array) -> tuple[int, int]:
 def is_misaligned(image_input: Array, image_target: Array, shift: tuple[int, int]) -> bool:
     """Say whether moving the input back by `shift` really brings it much nearer to its target."""
     (down, right), (height, width) = shift, image_target.shape[1:]
-    if np.hypot(down, right) < MIN_SHIFT_PX or abs(down) > height // 4 or abs(right) > width // 4:
+    if down == right == 0 or abs(down) > height // 4 or abs(right) > width // 4:
         return False
     inner = (slice(abs(down), height - abs(down)), slice(abs(right), width - abs(right)))
     greys = [image.mean(axis=0, dtype=np.float32) for image in (image_input, image_target)]
@@ -300,9 +277,9 @@ def _stray_files(manifest: PairsManifest) -> list[Finding]:
     there = {path.relative_to(manifest.directory).as_posix() for path in manifest.directory.rglob("*.npy")}
     findings = []
     for path in sorted(there - listed):
-        what = "the manifest does not list this file"
-        for role, other in (("_input.npy", "_target.npy"), ("_target.npy", "_input.npy")):
-            if path.endswith(role) and path.removesuffix(role) + other not in there:
-                what += ", and its partner is missing"
+        stem, _, role = path.rpartition("_")
+        partner = {"input.npy": "_target.npy", "target.npy": "_input.npy"}.get(role)
+        is_lonely = partner is not None and stem + partner not in there
+        what = "the manifest does not list this file" + (", and its partner is missing" if is_lonely else "")
         findings.append(Finding("unlisted", what, (), (path,), "warning"))
     return findings

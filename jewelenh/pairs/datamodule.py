@@ -54,7 +54,7 @@ class ResumableDataModule(lightning.LightningDataModule):
         """Return the keys of this rank."""
         trainer = self.trainer
         rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        return EpochSampler(dataset, shuffle=shuffle, seed=self.seed, rank=rank, n_ranks=n_ranks)
+        return EpochSampler(dataset, n_ranks, rank, shuffle=shuffle, seed=self.seed)
 
     def loader_options(self, n_batches: int, cache: Literal["none", "ram"]) -> dict[str, Any]:
         """Return a DataLoader's options that are about processes and memory, not about data."""

@@ -110,16 +110,14 @@ def load(manifest: PairsManifest, pairs: Sequence[Pair], headers: Mapping[str, H
     exact = manifest.format.dtype == "float32" and all(pair.record.get("bits") == 8 for pair in pairs)
     dtype = np.dtype("uint8" if exact else manifest.format.dtype)
     files = {file.path: (file, pair.shape) for pair in pairs for file in pair.files}
-    sizes = {path: int(np.prod(shape)) * dtype.itemsize for path, (_, shape) in files.items()}
-    _check_memory(sum(sizes.values()), manifest.directory)
-    memory, cache, offset = mmap.mmap(-1, max(sum(sizes.values()), 1)), {}, 0
+    n_bytes = sum(int(np.prod(shape)) for _, shape in files.values()) * dtype.itemsize
+    _check_memory(n_bytes, manifest.directory)
+    memory, cache, offset = mmap.mmap(-1, max(n_bytes, 1)), {}, 0
     for path, (_, shape) in files.items():
         cache[path] = np.ndarray(shape, dtype, memory, offset)
-        offset += sizes[path]
+        offset += cache[path].nbytes
     with ThreadPoolExecutor(8) as pool:
-        jobs = [pool.submit(_fill, cache[p], manifest, file, headers[p]) for p, (file, _) in files.items()]
-        for job in jobs:
-            job.result()
+        list(pool.map(lambda path: _fill(cache[path], manifest, files[path][0], headers[path]), files))
     return cache
 
 
@@ -265,11 +263,7 @@ class EpochSampler(DistributedSampler[Any]):
     when Lightning runs on several devices. `start` skips keys of the next pass: what a resumed epoch has seen already.
     """
 
-    def __init__(
-        self, dataset: Dataset[Any], *, shuffle: bool, seed: int = 42, rank: int = 0, n_ranks: int = 1
-    ) -> None:
-        super().__init__(dataset, num_replicas=n_ranks, rank=rank, shuffle=shuffle, seed=seed)
-        self.start = 0
+    start = 0
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from jewelenh.errors import ConfigError, PairsError
 from jewelenh.images import Pixels
 from jewelenh.manifest import Item, StoredFile
 from jewelenh.pairs.check import SLACK, SQUEEZED_BELOW, squeezed_findings
-from jewelenh.pairs.contract import Finding, PairsManifest, SplitName, raise_for, reason
-from jewelenh.pairs.npy import Array, read_header, sha256_of_file, view
+from jewelenh.pairs.contract import SPLITS, Finding, PairsManifest, SplitName, raise_for, reason
+from jewelenh.pairs.npy import Array, Header, read_header, sha256_of_file, view
 from jewelenh.pairs.split import leaks
 from jewelenh.pairs.writer import write_pairs
 from jewelenh.stage import Selection
@@ -29,15 +30,12 @@ from jewelenh.stage import Selection
 log = logging.getLogger(__name__)
 
 BOUNDS: Mapping[str, tuple[float, float]] = {"signed": (-1.0, 1.0), "unit": (0.0, 1.0), "grey": (0.0, 255.0)}
-CHANNELS: Mapping[str, int] = {"chw": 0, "hwc": 2}
+CHANNELS: Mapping[Literal["chw", "hwc"], int] = {"chw": 0, "hwc": 2}
 """Axis of the colours."""
-FOLDERS: Mapping[str, SplitName] = {
-    "train": "train",
+FOLDERS: Mapping[str, SplitName] = {name: name for name in SPLITS} | {
     "training": "train",
-    "val": "val",
     "valid": "val",
     "validation": "val",
-    "test": "test",
 }
 
 
@@ -57,8 +55,7 @@ class _Measured:
     """What a file holds, whatever that means."""
 
     file: StoredFile
-    shape: tuple[int, ...]
-    is_uint8: bool
+    header: Header
     low: float
     high: float
 
@@ -80,21 +77,21 @@ def import_pairs(
         raise PairsError("These pairs have a manifest already.", where=folder, fix=f"check=true directory={folder}")
     found = _find(folder)
     measured = _measure(folder, found)
-    said = _complete(said, measured, folder)
-    _check(said, found, measured, folder)
+    said = _meaning(said, found, measured, folder)
     meaning = "imported: " + " ".join(f"{name}={value}" for name, value in asdict(said).items())
-    targets = {pair.photo: measured[pair.target].file for pair in found}
-    photos = [Item(photo, file.sha256, {"image": file}, {}) for photo, file in targets.items()]
-    versions = [
-        Item(pair.stem, file.sha256, {"image": file}, {"photo": pair.photo})
-        for pair in found
-        for file in [measured[pair.input].file]
-    ]
+
+    def item(stem: str, path: str, **record: str) -> Item:
+        file = measured[path].file
+        return Item(stem, file.sha256, {"image": file}, record)
+
+    targets = {pair.photo: pair.target for pair in found}
+    photos = Selection(folder, meaning, [item(photo, path) for photo, path in targets.items()], {})
+    versions = [item(pair.stem, pair.input, photo=pair.photo) for pair in found]
     given = {pair.photo: pair.folder for pair in found if pair.folder is not None}
     made = write_pairs(
-        Selection(folder, meaning, photos, {}),
+        photos,
         Selection(folder, meaning, versions, {}),
-        Selection(folder, meaning, photos, {}),
+        photos,
         "imported",
         replace(pairs, size=None),
         seed,
@@ -153,7 +150,7 @@ def _find(folder: Path) -> list[_Found]:
 
 
 def _measure(folder: Path, found: list[_Found]) -> dict[str, _Measured]:
-    """Read every file once; raise one PairsError with all that cannot be used whatever it means."""
+    """Read every file once; raise one PairsError with all that is invalid whatever it means."""
     paths = sorted({path for pair in found for path in (pair.input, pair.target)})
     with ThreadPoolExecutor(4) as pool:
         results = dict(zip(paths, pool.map(lambda path: _measure_file(folder, path), paths), strict=True))
@@ -170,62 +167,18 @@ def _measure_file(folder: Path, path: str) -> _Measured | Finding:
         if len(header.shape) != 3 or 3 not in (header.shape[0], header.shape[2]) or 0 in header.shape:
             return Finding("shape", f"{header.shape} is not RGB: neither (3, H, W) nor (H, W, 3)", (), (path,))
         array = view(folder / path, header)
-        low, high = float(array.min()), float(array.max())
-        stored = StoredFile(path, sha256_of_file(folder / path), (folder / path).stat().st_size)
+        stored = StoredFile(path, sha256_of_file(folder / path), header.offset + header.n_bytes)
     except (PairsError, OSError) as error:
         return Finding("unreadable", reason(error), (), (path,))
+    low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
         return Finding("nan", "NaN or Inf among the values", (), (path,))
-    return _Measured(stored, header.shape, header.dtype == np.uint8, low, high)
+    return _Measured(stored, header, low, high)
 
 
-def _complete(said: Foreign, measured: Mapping[str, _Measured], folder: Path) -> Foreign:
-    """Fill in what the files leave no doubt of (the layout of most shapes, the range of uint8), and demand the rest."""
-    files = list(measured.values())
-    missing: dict[str, str] = {}
-    if said.layout is None:
-        possible = [name for name, axis in CHANNELS.items() if all(file.shape[axis] == 3 for file in files)]
-        if len(possible) == 1:
-            said = replace(said, layout=possible[0])  # type: ignore[arg-type]
-        else:
-            shapes = ", ".join(map(str, sorted({file.shape for file in files})[:3]))
-            missing["layout=chw|hwc"] = f"shapes {shapes}"
-    if said.range is None:
-        if all(file.is_uint8 for file in files):
-            said = replace(said, range="grey")
-        else:
-            low, high = _span(measured)
-            _refuse_normalised_twice(low, high, folder)
-            missing["range=signed|unit|grey"] = f"values from {low:.4g} to {high:.4g}: range={_likely(low, high)}?"
-    if said.colours is None:
-        missing["colours=rgb|bgr"] = f"the first of three channels is red or blue; {_ends(folder, files[0])}"
-    if missing:
-        raise ConfigError(
-            f"What these values mean is not said: {', '.join(key.split('=')[0] for key in missing)}.",
-            where=folder,
-            found="\n            ".join(missing.values()),
-            fix="add " + " ".join(missing),
-        )
-    return said
-
-
-def _span(measured: Mapping[str, _Measured]) -> tuple[float, float]:
-    return min(file.low for file in measured.values()), max(file.high for file in measured.values())
-
-
-def _likely(low: float, high: float) -> str:
-    return "signed" if low < -SLACK else "grey" if high > 2 else "unit"
-
-
-def _ends(folder: Path, file: _Measured) -> str:
-    """Say how bright the outer channels of a file are: in gold, red is above blue."""
-    array = view(folder / file.file.path, read_header(folder / file.file.path))
-    planes = np.moveaxis(array, 0 if file.shape[0] == 3 else 2, 0)
-    first, last = (float(planes[i].mean(dtype=np.float64)) for i in (0, 2))
-    return f"in {file.file.path} the first is {first:.4g} on average and the last {last:.4g}"
-
-
-def _refuse_normalised_twice(low: float, high: float, folder: Path) -> None:
+def _meaning(said: Foreign, found: list[_Found], measured: Mapping[str, _Measured], folder: Path) -> Foreign:
+    """Fill in what the files leave no doubt of, demand the rest, and hold all of it against what is there."""
+    low, high = min(file.low for file in measured.values()), max(file.high for file in measured.values())
     if low > -1 - 20 * SLACK and high < SQUEEZED_BELOW:
         raise PairsError(
             "These values were normalised twice: x / 127.5 - 1 was applied to values that were in [-1, 1] already.",
@@ -234,42 +187,60 @@ def _refuse_normalised_twice(low: float, high: float, folder: Path) -> None:
             found=f"values from {low:.5f} to {high:.5f}",
             fix="undo it with (x + 1) * 127.5, save, and import again",
         )
-
-
-def _check(said: Foreign, found: list[_Found], measured: Mapping[str, _Measured], folder: Path) -> None:
-    """Hold what is said against what is there; raise PairsError with what fits better."""
-    low, high = _span(measured)
+    likely = "signed" if low < -SLACK else "grey" if high > 2 else "unit"
+    said = _complete(said, measured, folder, f"values from {low:.4g} to {high:.4g}: range={likely}?")
     bottom, top = BOUNDS[said.range or "signed"]
     width = top - bottom
-    floats = {path: file for path, file in measured.items() if not file.is_uint8}
-    if floats:
-        _refuse_normalised_twice(low, high, folder)
-    if said.range != "grey" and len(floats) < len(measured):
-        name = next(path for path, file in measured.items() if file.is_uint8)
-        raise PairsError("uint8 holds 0 to 255.", where=folder / name, expected=f"range={said.range}", fix="range=grey")
-    signed = {
-        path: ((file.low - bottom) / width * 2 - 1, (file.high - bottom) / width * 2 - 1)
-        for path, file in measured.items()
-    }
-    doubts = squeezed_findings(signed, "float32" if said.range == "signed" else "uint8")
+    ranges = {p: ((f.low - bottom) / width * 2 - 1, (f.high - bottom) / width * 2 - 1) for p, f in measured.items()}
+    doubts = squeezed_findings(ranges, "float32" if said.range == "signed" else "uint8")
     if doubts or low < bottom - SLACK * width or high > top + SLACK * width:
         raise PairsError(
             f"The values are not what range={said.range} says.",
             where=folder,
             expected=f"values from {bottom:g} to {top:g}",
             found=f"values from {low:.4g} to {high:.4g} in {len(measured)} files",
-            fix=f"range={_likely(low, high)}?",
+            fix=f"range={likely}?",
         )
-    axis = CHANNELS[said.layout or "chw"]
-    problems = [
-        Finding("shape", f"layout={said.layout}, found {file.shape}", (), (path,))
-        for path, file in measured.items()
-        if file.shape[axis] != 3
-    ]
-    shapes = [(pair, measured[pair.input].shape, measured[pair.target].shape) for pair in found]
-    problems += [
-        Finding("shape", f"the input is {first}, its target {second}", (pair.stem,), (pair.input,))
-        for pair, first, second in shapes
-        if first != second
-    ]
+    problems = []
+    for pair in found:
+        first, second = (measured[path].header.shape for path in (pair.input, pair.target))
+        if first != second:
+            what = f"the input is {first}, its target {second}"
+            problems.append(Finding("shape", what, (pair.stem,), (pair.input,)))
+        if first[CHANNELS[said.layout or "chw"]] != 3:
+            problems.append(Finding("shape", f"layout={said.layout}, found {first}", (pair.stem,), (pair.input,)))
     raise_for(problems, folder, "layout=chw is (3, H, W), layout=hwc is (H, W, 3); a pair has one size")
+    return said
+
+
+def _complete(said: Foreign, measured: Mapping[str, _Measured], folder: Path, values: str) -> Foreign:
+    """Return the layout of most shapes and the range of uint8; raise ConfigError for what the files do not tell."""
+    headers = {path: file.header for path, file in measured.items()}
+    missing: dict[str, str] = {}
+    if said.layout is None:
+        possible = [name for name, axis in CHANNELS.items() if all(h.shape[axis] == 3 for h in headers.values())]
+        if len(possible) == 1:
+            said = replace(said, layout=possible[0])
+        else:
+            shapes = ", ".join(map(str, sorted({header.shape for header in headers.values()})[:3]))
+            missing["layout=chw|hwc"] = f"shapes {shapes}"
+    if said.range is None and all(header.dtype == np.uint8 for header in headers.values()):
+        said = replace(said, range="grey")
+    elif said.range is None:
+        missing["range=signed|unit|grey"] = values
+    if said.colours is None:
+        path, header = next(iter(headers.items()))
+        axes = (1, 2) if header.shape[0] == 3 else (0, 1)
+        means = view(folder / path, header).mean(axis=axes, dtype=np.float64)
+        missing["colours=rgb|bgr"] = (
+            "the first of three channels is red or blue, and in gold red is above blue; in"
+            f" {path} the first is {means[0]:.4g} on average and the last {means[2]:.4g}"
+        )
+    if missing:
+        raise ConfigError(
+            f"What these values mean is not said: {', '.join(key.split('=')[0] for key in missing)}.",
+            where=folder,
+            found="\n            ".join(missing.values()),
+            fix="add " + " ".join(missing),
+        )
+    return said

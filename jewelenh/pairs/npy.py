@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import mmap
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +72,8 @@ def view(path: Path, header: Header) -> Array:
     """Map a file's values read-only; only the pages that are touched are read. Half the time of `np.memmap`."""
     order: Any = "F" if header.fortran else "C"
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        finally:
-            os.close(descriptor)
+        with path.open("rb", buffering=0) as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.ndarray(header.shape, header.dtype, mapped, header.offset, order=order)
     except (OSError, ValueError, TypeError) as error:
         raise PairsError("The file can no longer be read.", where=path, found=error) from error

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,7 +83,7 @@ class TensorFile:
     directory: Path
     file: StoredFile
     shape: tuple[int, ...]
-    native_size: tuple[int, int]
+    native_size: tuple[int, ...]
     bits: int
     was_linked: bool = False
 
@@ -100,8 +98,7 @@ class Tensors:
         self, directory: Path, pairs: Pairs, layout: Mapping[str, Any], read: Read = read_photo_pixels
     ) -> None:
         self.directory, self.pairs, self.layout, self.read = directory, pairs, layout, read
-        self._known: dict[str, TensorFile] | None = None if read is read_photo_pixels else {}
-        self._guard = threading.Lock()
+        self._known = dict(self._others()) if read is read_photo_pixels else {}
 
     def write(self, source: Path, sha256: str, path: str) -> TensorFile:
         """Put the image in `source`, which must have this content, at `path`."""
@@ -114,14 +111,10 @@ class Tensors:
         data = npy_bytes(array)
         write_atomically(self.directory / path, data)
         file = StoredFile(path, sha256_of(data), len(data))
-        size = (int(pixels.shape[0]), int(pixels.shape[1]))
-        return TensorFile(self.directory, file, array.shape, size, pixels.dtype.itemsize * 8)
+        return TensorFile(self.directory, file, array.shape, pixels.shape[:2], pixels.dtype.itemsize * 8)
 
     def _link(self, sha256: str, path: str) -> TensorFile | None:
         """Link the file made from the image `sha256`, if some directory has it and it is intact."""
-        with self._guard:
-            if self._known is None:
-                self._known = dict(self._others())
         known = self._known.get(sha256)
         if known is None:
             return None
@@ -130,11 +123,10 @@ class Tensors:
             data = source.read_bytes()
         except OSError:
             return None
-        if len(data) != known.file.bytes or sha256_of(data) != known.file.sha256:
+        if sha256_of(data) != known.file.sha256:
             log.warning("%s is not what its manifest says, so it is made again and not linked", source)
             return None
-        if not _hard_link(source, self.directory / path):
-            write_atomically(self.directory / path, data)
+        write_atomically(self.directory / path, data, same_as=source)
         return replace(known, directory=self.directory, file=replace(known.file, path=path), was_linked=True)
 
     def _others(self) -> Iterator[tuple[str, TensorFile]]:
@@ -151,18 +143,3 @@ class Tensors:
                     for role in ("input", "target"):
                         made = TensorFile(path.parent, item.files[role], shape, size, record["bits"])
                         yield record["source"][role], made
-
-
-def _hard_link(source: Path, destination: Path) -> bool:
-    """Link by way of a temporary name and rename, so that an old `destination` is replaced whole."""
-    temporary = destination.with_name(f".{destination.name[:100]}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        temporary.hardlink_to(source)
-        temporary.replace(destination)
-    except OSError:
-        return False
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # renaming onto another name of the same file leaves both
-    return True

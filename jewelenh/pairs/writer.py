@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,13 @@ def write_pairs(
     with open_stage(parent, level, KIND, spec) as stage:
         for stem, why in orphans.items():
             stage.fail(stem, why)
-        tensors = Tensors(stage.directory, pairs, spec["format"], read)
         missing = [photo for photo in work if not photo.is_finished(stage)]
         n_linked = 0
         if missing:
             places = _places(stage, work, pairs, seed, read, sides)
-            n_linked = _write_all(stage, [photo for photo in missing if photo.raw.stem in places], places, tensors)
-        selection = stage.commit([item.stem for photo in work for item in photo.inputs] + list(orphans))
+            tensors = Tensors(stage.directory, pairs, spec["format"], read)
+            n_linked = _write_all(stage, [photo for photo in missing if photo.stem in places], places, tensors)
+        selection = stage.commit([image.item.stem for photo in work for image in photo.inputs] + list(orphans))
         manifest = read_manifest(stage.directory)
     assert manifest is not None
     n_made, n_there = selection.n_made - n_linked, len(selection.items) - selection.n_made
@@ -71,54 +71,57 @@ def write_pairs(
 
 
 @dataclass(frozen=True)
+class _Image:
+    """An item of an upstream stage, and where its image is."""
+
+    item: Item
+    file: Path
+
+    @property
+    def sha256(self) -> str:
+        """Return that of the image."""
+        return self.item.files["image"].sha256
+
+
+@dataclass(frozen=True)
 class _PhotoWork:
     """One photo: its original, its target and its inputs."""
 
-    raw: Item
-    raw_file: Path
-    target: Item
-    target_file: Path
-    inputs: tuple[Item, ...]
-    input_files: tuple[Path, ...]
+    raw: _Image
+    target: _Image
+    inputs: tuple[_Image, ...]
 
-    def key(self, item: Item) -> str:
+    @property
+    def stem(self) -> str:
+        """Return that of the original."""
+        return self.raw.item.stem
+
+    def key(self, image: _Image) -> str:
         """Return what a pair is made from: the content of both images and of the original."""
-        return f"{_sha256(item)}+{_sha256(self.target)}+{self.raw.key}"
+        return f"{image.sha256}+{self.target.sha256}+{self.raw.item.key}"
 
     def is_finished(self, stage: Stage) -> bool:
         """Say whether every pair of this photo is there."""
-        return all(stage.is_finished(item.stem, self.key(item)) for item in self.inputs)
-
-
-def _sha256(item: Item) -> str:
-    return item.files["image"].sha256
+        return all(stage.is_finished(image.item.stem, self.key(image)) for image in self.inputs)
 
 
 def _plan(raw: Selection, inputs: Selection, targets: Selection) -> tuple[list[_PhotoWork], dict[str, str]]:
     """Bring together what belongs together; return the work in the order of the photos, and inputs that lack a part."""
-    raws = {item.stem: item for item in raw.items}
-    made = {item.stem: item for item in targets.items}
-    by_photo: dict[str, list[Item]] = {}
+    raws, made = ({item.stem: _Image(item, part.file(item)) for item in part.items} for part in (raw, targets))
+    by_photo: dict[str, list[_Image]] = {}
     orphans: dict[str, str] = {}
-    for item in inputs.items:
+    for item in sorted(inputs.items, key=lambda item: item.stem):
         photo = str(item.record.get("photo", item.stem))
         if photo in raws and photo in made:
-            by_photo.setdefault(photo, []).append(item)
+            by_photo.setdefault(photo, []).append(_Image(item, inputs.file(item)))
         else:
             orphans[item.stem] = f"its photo {photo!r} has no {'target' if photo in raws else 'original'}"
-    work = []
-    for photo in sorted(by_photo):
-        items = tuple(sorted(by_photo[photo], key=lambda item: item.stem))
-        files = tuple(inputs.file(item) for item in items)
-        work.append(
-            _PhotoWork(raws[photo], raw.file(raws[photo]), made[photo], targets.file(made[photo]), items, files)
-        )
-    return work, orphans
+    return [_PhotoWork(raws[photo], made[photo], tuple(by_photo[photo])) for photo in sorted(by_photo)], orphans
 
 
 def _spec(work: list[_PhotoWork], upstream: Mapping[str, str], level: str, pairs: Pairs, seed: int) -> dict[str, Any]:
     """Return everything that decides the directory's content, the photos included."""
-    contents = sorted([item.stem, photo.key(item)] for photo in work for item in photo.inputs)
+    contents = sorted([image.item.stem, photo.key(image)] for photo in work for image in photo.inputs)
     return {
         "format": asdict(Format(pairs.dtype, pairs.size, pairs.resample)),
         "level": level,
@@ -146,16 +149,19 @@ def _places(
     given: Mapping[str, SplitName] | None,
 ) -> dict[str, _Place]:
     """Hash, group and split all photos; the pairs of a photo that cannot be read are failures and have no place."""
-    hashes: dict[str, int] = {}
+    fix = "it was changed after it was indexed: run again, after `touch` where it keeps an old time"
+
+    def hash_of(photo: _PhotoWork) -> int | None:
+        try:
+            return perceptual_hash(read_verified(photo.raw.file, photo.raw.sha256, read, fix))
+        except ImageError as error:
+            for image in photo.inputs:
+                stage.fail(image.item.stem, str(error))
+            return None
+
     with ThreadPoolExecutor(min(8, n_cores())) as pool:
-        futures = {pool.submit(_hash_of, photo, read): photo for photo in work}
-        for future in as_completed(futures):
-            photo = futures[future]
-            try:
-                hashes[photo.raw.stem] = future.result()
-            except ImageError as error:
-                for item in photo.inputs:
-                    stage.fail(item.stem, str(error))
+        found = zip(work, pool.map(hash_of, work), strict=True)
+        hashes = {photo.stem: bits for photo, bits in found if bits is not None}
     groups = group_photos(hashes, pairs.split.near_duplicate_bits, seed)
     sides = assign(groups, pairs.split, seed) if given is None else given
     _say_split(sides, groups)
@@ -166,20 +172,10 @@ def _write_all(stage: Stage, photos: list[_PhotoWork], places: Mapping[str, _Pla
     """Write the photos side by side, each for itself; return how many pairs were linked whole."""
     n_linked, label = 0, f"pair {stage.directory.name}"
     with ThreadPoolExecutor(min(8, n_cores())) as pool, progress(label, len(photos)) as advance:
-        jobs = [pool.submit(_write_photo, stage, photo, places[photo.raw.stem], tensors) for photo in photos]
-        try:
-            for job in as_completed(jobs):
-                n_linked += job.result()
-                advance()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for n in pool.map(lambda photo: _write_photo(stage, photo, places[photo.stem], tensors), photos):
+            n_linked += n
+            advance()
     return n_linked
-
-
-def _hash_of(photo: _PhotoWork, read: Read) -> int:
-    fix = "it was changed after it was indexed: run again, after `touch` where it keeps an old time"
-    return perceptual_hash(read_verified(photo.raw_file, _sha256(photo.raw), read, fix))
 
 
 def _say_split(sides: Mapping[str, SplitName], groups: Mapping[str, str]) -> None:
@@ -193,42 +189,39 @@ def _say_split(sides: Mapping[str, SplitName], groups: Mapping[str, str]) -> Non
 
 def _write_photo(stage: Stage, photo: _PhotoWork, place: _Place, tensors: Tensors) -> int:
     """Write one photo's target and inputs; JewelenhErrors of its images become failures of its pairs."""
-    folder, missing, n_linked = place.split, list(photo.inputs), 0
+    missing, n_linked = list(photo.inputs), 0
     try:
-        target = tensors.write(photo.target_file, _sha256(photo.target), f"{folder}/{photo.target.stem}_target.npy")
-        for item, source in zip(photo.inputs, photo.input_files, strict=True):
-            made = tensors.write(source, _sha256(item), f"{folder}/{item.stem}_input.npy")
-            _check_same_size(made, target, item.stem)
+        target = tensors.write(photo.target.file, photo.target.sha256, f"{place.split}/{photo.stem}_target.npy")
+        for image in photo.inputs:
+            stem = image.item.stem
+            made = tensors.write(image.file, image.sha256, f"{place.split}/{stem}_input.npy")
+            if made.native_size != target.native_size:
+                found = f"{made.native_size} and {target.native_size}"
+                raise PairsError("Input and target differ in size, so they cannot be aligned.", where=stem, found=found)
             files = {"input": made.file, "target": target.file}
-            stage.note(item.stem, photo.key(item), files, _record(photo, item, place, made))
+            stage.note(stem, photo.key(image), files, _record(photo, image, place, made))
             n_linked += made.was_linked and target.was_linked
-            missing.remove(item)
+            missing.remove(image)
     except StageError:
         raise  # the disk, not the photo
     except JewelenhError as error:
-        for item in missing:
-            stage.fail(item.stem, str(error))
+        for image in missing:
+            stage.fail(image.item.stem, str(error))
     return n_linked
 
 
-def _record(photo: _PhotoWork, item: Item, place: _Place, made: TensorFile) -> dict[str, Any]:
+def _record(photo: _PhotoWork, image: _Image, place: _Place, made: TensorFile) -> dict[str, Any]:
     """Return what lets a pair be traced back to its photo, draw, weights and settings."""
     return {
-        "photo": photo.raw.stem,
+        "photo": photo.stem,
         "split": place.split,
         "group": place.group,
         "hash": f"{place.hash:016x}",
         "shape": list(made.shape),
         "bits": made.bits,
         "native_size": list(made.native_size),
-        "identical": _sha256(item) == _sha256(photo.target),
-        "source": {"raw": photo.raw.key, "input": _sha256(item), "target": _sha256(photo.target)},
-        "input": item.record,
-        "target": photo.target.record,
+        "identical": image.sha256 == photo.target.sha256,
+        "source": {"raw": photo.raw.item.key, "input": image.sha256, "target": photo.target.sha256},
+        "input": image.item.record,
+        "target": photo.target.item.record,
     }
-
-
-def _check_same_size(made: TensorFile, target: TensorFile, stem: str) -> None:
-    if made.native_size != target.native_size:
-        found = f"{made.native_size} and {target.native_size}"
-        raise PairsError("Input and target differ in size, so they cannot be aligned.", where=stem, found=found)

@@ -108,7 +108,7 @@ def test_ranks_share_an_epoch(files):
     dataset = patches(files)
     keys = []
     for rank in range(2):
-        sampler = EpochSampler(dataset, shuffle=False, rank=rank, n_ranks=2)
+        sampler = EpochSampler(dataset, num_replicas=2, rank=rank, shuffle=False)
         sampler.set_epoch(4)
         keys.append(list(sampler))
     assert sorted(keys[0] + keys[1]) == [(4, i) for i in range(6)]

@@ -219,20 +219,20 @@ def test_order_is_drawn_from_seed_and_epoch(written):
     data = dataset(written)
 
     def order(seed, epoch):
-        sampler = EpochSampler(data, shuffle=True, seed=seed)
+        sampler = EpochSampler(data, 1, 0, shuffle=True, seed=seed)
         sampler.set_epoch(epoch)
         return list(sampler)
 
     assert order(1, 0) == order(1, 0)
     assert sorted(order(1, 3)) == [(3, index) for index in range(len(data))]
     assert len({tuple(index for _, index in order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
-    assert list(EpochSampler(data, shuffle=False)) == [(0, index) for index in range(len(data))]
+    assert list(EpochSampler(data, 1, 0, shuffle=False)) == [(0, index) for index in range(len(data))]
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_two_ranks_see_disjoint_halves(written, shuffle):
     data = dataset(written)
-    halves = [list(EpochSampler(data, shuffle=shuffle, rank=rank, n_ranks=2)) for rank in range(2)]
+    halves = [list(EpochSampler(data, 2, rank, shuffle=shuffle)) for rank in range(2)]
     assert len(halves[0]) == len(halves[1]) == -(-len(data) // 2)
     n_padded = len(data) % 2
     assert len(set(halves[0]) & set(halves[1])) <= n_padded
