@@ -9,16 +9,10 @@ from jewelenh.schemas import Evaluate
 @job("evaluate", Evaluate)
 def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
-    from jewelenh.evaluation.run import Settings, check_names
+    from jewelenh.evaluation.run import check_names
     from jewelenh.reporting.evaluation import report
     from jewelenh.runs import find_checkpoint
 
-    settings = Settings(
-        split=config.split,
-        photos=config.photos,
-        lpips_weights=config.lpips_weights,
-        inception_weights=config.inception_weights,
-    )
     wanted = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     files = [find_checkpoint(one, config.paths.output_dir) for one in wanted]
     check_names(files, config.names)
@@ -27,7 +21,7 @@ def main(config: Evaluate) -> float:
     findings, _ = report(
         files,
         folder,
-        settings,
+        config,
         pairs_dir=pairs_dir,
         names=config.names,
         hardware=config.hardware,

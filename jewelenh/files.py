@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -50,6 +52,15 @@ def _is_linked(path: Path, to: Path) -> bool:
     return True
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON file; an empty one where there is no file, or nothing readable in it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 @contextlib.contextmanager
 def lock(path: Path, blocking: bool = True) -> Iterator[None]:
     """Hold a lock that the kernel frees when this process ends, however it ends; wait while another process holds it.
@@ -59,7 +70,7 @@ def lock(path: Path, blocking: bool = True) -> Iterator[None]:
         StageError: the file cannot be written, or its file system has no locks.
     """
     held = FileLock(path, thread_local=False, fallback_to_soft=False)
-    wait_s = 0.0
+    wait_s = 0.3 if blocking else 0.0
     with explained(path):
         while not _acquire(held, wait_s):
             if not blocking:
@@ -74,7 +85,7 @@ def lock(path: Path, blocking: bool = True) -> Iterator[None]:
 
 def _acquire(held: FileLock, wait_s: float) -> bool:
     try:
-        held.acquire(timeout=wait_s, poll_interval=0.1)
+        held.acquire(timeout=wait_s, poll_interval=0.05)
     except Timeout:
         return False
     return True

@@ -267,6 +267,15 @@ def resize(pixels: Pixels, height: int, width: int, method: Resample) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=flag))
 
 
+def covering(pixels: Pixels, height: int, width: int, shrink: Resample = "area") -> Pixels:
+    """Bring (H, W, 3) pixels to a size by the pairs' geometry: scaled to cover it, then cropped in the centre."""
+    scale = max(height / pixels.shape[0], width / pixels.shape[1])
+    tall, wide = max(height, round(pixels.shape[0] * scale)), max(width, round(pixels.shape[1] * scale))
+    resized = resize(pixels, tall, wide, "bicubic" if scale > 1 else shrink)
+    top, left = (tall - height) // 2, (wide - width) // 2
+    return resized[top : top + height, left : left + width]
+
+
 def to_unit(pixels: torch.Tensor) -> torch.Tensor:
     """Map uint8 or uint16 to float32 in [0, 1]; in place after the first pass, as memory is what takes the time."""
     import torch

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import BusyError, CheckpointError, ConfigError, StoppedError, TrainingError
-from jewelenh.files import lock, write_atomically
+from jewelenh.files import lock, read_json, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +69,7 @@ class Run:
 
 def read_run(directory: Path) -> dict[str, Any]:
     """Return what a run's directory says of its state; nothing where it says nothing readable."""
-    try:
-        state = json.loads((directory / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    return read_json(directory / STATE)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from jewelenh.config import (
     Paths,
     Preview,
     Probability,
+    Scoring,
     Server,
     Shard,
     Source,
@@ -205,24 +206,17 @@ class Train(ChainJob):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Evaluate(Job):
+class Evaluate(Job, Scoring):
     """Score one or several checkpoints on pairs."""
 
-    checkpoint: str | Annotated[tuple[str, ...], Field(min_length=1)] = "latest"
+    checkpoint: str | tuple[str, ...] = "latest"
     """latest, a .ckpt file, a run directory, or a list of them to compare."""
     names: tuple[str, ...] | None = None
     """Of the checkpoints in a comparison; null: what differs in their paths."""
-    split: Literal["train", "val", "test"] = "test"
     pairs_dir: Path | None = None
     """Null: the pairs that the checkpoint was trained on."""
     report_dir: Path | None = None
     """Null: this run's own folder."""
-    photos: Annotated[int, Field(ge=1, le=12, strict=True)] = 3
-    """Rows of the comparison, from the largest gain to the smallest."""
-    lpips_weights: Path | None = None
-    """AlexNet's weights as a file; null: torch's download cache, else LPIPS is left out."""
-    inception_weights: Path | None = None
-    """Inception's weights for FID (above 1000 photos only); null: torch's download cache."""
     trust: tuple[str, ...] = ()
     """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""
 
@@ -299,3 +293,5 @@ class Report(Job):
     """latest, or a sweep's directory."""
     photos: Annotated[int, Field(ge=0, strict=True)] = 3
     """Test photos shown in every run; 0: none."""
+    trust: tuple[str, ...] = ()
+    """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
-from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep, relative, write_sweep
+from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep, write_sweep
 
 
 def fake_run(sweep_dir: Path, number: int, gain_db: float | None = None, **values: object) -> Path:
@@ -17,7 +18,7 @@ def fake_run(sweep_dir: Path, number: int, gain_db: float | None = None, **value
     directory.mkdir(parents=True, exist_ok=True)
     sweep_dir.mkdir(parents=True, exist_ok=True)
     job = SweepJob(
-        number, **{"overrides": (), "state": "finished", "directory": relative(directory, sweep_dir), **values}
+        number, **{"overrides": (), "state": "finished", "directory": os.path.relpath(directory, sweep_dir), **values}
     )
     sweep = read_sweep(sweep_dir) or Sweep("train", "python -m jewelenh.train -m seed=1,2", "now", sweep_dir.name)
     write_sweep(sweep_dir, replace(sweep, jobs=(*sweep.jobs, job)))

@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from jewelenh.sweeps.process import JobProcess
-from jewelenh.sweeps.record import UNSUCCESSFUL, Sweep, SweepJob, add_jobs, read_sweep
+from jewelenh.sweeps.record import Sweep, SweepJob, add_jobs, count_states, read_sweep
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class Ended(JobReturn):  # type: ignore[misc]
 class JobLauncher(Launcher, Callback):  # type: ignore[misc]
     """What the launchers share; also Hydra's callback, which hears when the sweep is over."""
 
+    process: type[JobProcess] = JobProcess
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over."""
         self.config = config
@@ -64,12 +66,13 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
         """Run the jobs to their end, however that is, and return what they returned."""
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        jobs = add_jobs(self.sweep_dir, self._sweep(), job_overrides, initial_job_idx)
+        command = shlex.join(["python", "-m", self.module, *sys.argv[1:]])
+        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        sweep = Sweep(self.job, command, at, self.sweep_dir.name)
+        jobs = add_jobs(self.sweep_dir, sweep, job_overrides, initial_job_idx)
         self.jobs.update((job.number, job) for job in jobs)
         first = min(self.jobs) if self.config.fail_fast else None
-        processes = [
-            JobProcess(job.number, self._command(job), self.sweep_dir, Path.cwd(), fail_fast_from=first) for job in jobs
-        ]
+        processes = [self.process(job.number, self._command(job), self.sweep_dir, Path.cwd(), first) for job in jobs]
         try:
             with self.started(processes) as are_over:
                 while not are_over():
@@ -85,11 +88,6 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
         """End the program with exit code 1 where a job has no result."""
         if self._conclude():
             sys.exit(1)
-
-    def _sweep(self) -> Sweep:
-        command = shlex.join(["python", "-m", self.module, *sys.argv[1:]])
-        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return Sweep(self.job, command, at, self.sweep_dir.name)
 
     def _command(self, job: SweepJob) -> tuple[str, ...]:
         """Return what a user would type to run this job alone, in this sweep's directory if it has none of its own."""
@@ -135,11 +133,10 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
     def _conclude(self) -> bool:
         """Write the report, say how the sweep ended, and return whether a job has no result."""
         self._say_news()
-        states = [job.state for job in self.jobs.values()]
-        log.info("sweep: %s", ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))))
+        log.info("sweep: %s", count_states(self.jobs.values()))
         if self.job == "train":
             self._report()
-        is_bad = any(state in UNSUCCESSFUL for state in states)
+        is_bad = any(job.state not in {"finished", "busy"} for job in self.jobs.values())
         if is_bad:
             log.info("the same command finishes the sweep: what is finished is not done again")
         return is_bad

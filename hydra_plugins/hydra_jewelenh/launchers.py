@@ -61,8 +61,9 @@ class LocalLauncher(JobLauncher):
         todo: queue.SimpleQueue[JobProcess] = queue.SimpleQueue()
         for job in jobs:
             todo.put(job)
-        threads = [threading.Thread(target=self._work, args=(device, todo), daemon=True) for device in self.devices]
-        for thread in threads[: len(jobs)]:
+        devices = self.devices[: len(jobs)]
+        threads = [threading.Thread(target=self._work, args=(device, todo), daemon=True) for device in devices]
+        for thread in threads:
             thread.start()
         try:
             yield lambda: not any(thread.is_alive() for thread in threads)
@@ -72,8 +73,8 @@ class LocalLauncher(JobLauncher):
             for job in jobs:
                 job.tell_to_stop()
             for job in jobs:
-                job.stop(GRACE_S)
-            for thread in threads[: len(jobs)]:
+                job.stop()
+            for thread in threads:
                 thread.join()
             raise
 
@@ -124,6 +125,8 @@ class SlurmProcess(JobProcess):
 class SlurmLauncher(JobLauncher):
     """A SLURM job array by submitit; `cluster` is `slurm`, or `local` for submitit's own processes on this machine."""
 
+    process = SlurmProcess
+
     def __init__(self, cluster: str = "slurm", max_num_timeout: int = 20, **settings: Any) -> None:
         self.cluster, self.max_num_timeout = cluster, max_num_timeout
         plain = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
@@ -133,10 +136,7 @@ class SlurmLauncher(JobLauncher):
     @contextmanager
     def started(self, jobs: Sequence[JobProcess]) -> Iterator[Callable[[], bool]]:
         """Submit the jobs as one array. They stay in the queue where this process ends."""
-        processes = [
-            SlurmProcess(job.number, job.command, job.sweep_dir, job.folder, job.fail_fast_from) for job in jobs
-        ]
-        handles = dict(zip([job.number for job in jobs], self._submitted(processes), strict=True))
+        handles = dict(zip([job.number for job in jobs], self._submitted(jobs), strict=True))
         gone_since_s: dict[int, float] = {}
 
         def are_over() -> bool:
@@ -154,7 +154,7 @@ class SlurmLauncher(JobLauncher):
 
         yield are_over
 
-    def _submitted(self, processes: Sequence[SlurmProcess]) -> list[Any]:
+    def _submitted(self, processes: Sequence[JobProcess]) -> list[Any]:
         import submitit
 
         folder = self.sweep_dir / ".submitit"

@@ -62,7 +62,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         space, fixed = search_space([f"{key}={value}" for key, value in self.params.items()] + arguments)
         with self._living() as process:
             study = self._study()
-            n_left = self.n_trials - _count(study, TrialState.COMPLETE)
+            n_left = self.n_trials - len(_trials(study, "COMPLETE"))
             while n_left > 0 and (trials := self._ask(study, space, n_left, process)):
                 overrides = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
                 ended = self.launcher.launch(overrides, initial_job_idx=trials[0].number)
@@ -73,7 +73,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
                 if self.config.fail_fast and None in values:
                     break
                 n_left -= len(trials)
-        if _count(study, TrialState.COMPLETE):
+        if _trials(study, "COMPLETE"):
             best = study.best_trial
             what = ", ".join(f"{key}={value}" for key, value in best.params.items())
             log.info("search: the best of %d trials is %.4f (%s)", len(study.trials), best.value, what)
@@ -83,31 +83,28 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        name, storage = self.study_name, self.storage
-        if storage and storage.startswith(SQLITE):
-            Path(storage.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        if self.storage and self.storage.startswith(SQLITE):
+            Path(self.storage.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         with lock(self.folder / ".search.lock"):
-            study = optuna.create_study(
-                study_name=name, storage=storage, sampler=self.sampler, direction=self.direction, load_if_exists=True
-            )
+            named = {"study_name": self.study_name, "storage": self.storage, "load_if_exists": True}
+            study = optuna.create_study(sampler=self.sampler, direction=self.direction, **named)
             n_again = self._queue_unfinished(study)
         if study.trials:
-            n_finished = _count(study, optuna.trial.TrialState.COMPLETE)
-            log.info("search %s: %d trials are finished, %d are tried again", name, n_finished, n_again)
+            n_finished = len(_trials(study, "COMPLETE"))
+            log.info("search %s: %d trials are finished, %d are tried again", self.study_name, n_finished, n_again)
         return study
 
     def _queue_unfinished(self, study: optuna.Study) -> int:
         """Queue the values of trials that broke off or failed, unless they are finished or queued; return how many."""
         from optuna.trial import TrialState
 
-        known = [trial.params for trial in study.get_trials(states=(TrialState.COMPLETE,))]
-        known += [trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=(TrialState.WAITING,))]
-        n_again = 0
-        for trial in study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL)):
-            if trial.state == TrialState.RUNNING and self._is_living(trial.user_attrs.get(PROCESS, "")):
-                continue
-            if trial.state == TrialState.RUNNING:
+        known = [trial.params for trial in _trials(study, "COMPLETE")]
+        known += [trial.system_attrs.get("fixed_params") for trial in _trials(study, "WAITING")]
+        for trial in _trials(study, "RUNNING"):
+            if not self._is_living(trial.user_attrs.get(PROCESS, "")):
                 study.tell(trial.number, state=TrialState.FAIL)
+        n_again = 0
+        for trial in _trials(study, "FAIL"):
             if trial.params and trial.params not in known:
                 known.append(trial.params)
                 study.enqueue_trial(trial.params)
@@ -116,13 +113,11 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
 
     def _ask(self, study: optuna.Study, space: dict[str, Any], n_left: int, process: str) -> list[optuna.Trial]:
         """Return trials, no more than nobody else has under way."""
-        from optuna.trial import TrialState
-
         width = self.n_jobs or getattr(self.launcher, "n_at_once", 1)
         with lock(self.folder / ".search.lock"):
             if any(trial.user_attrs.get(PROCESS) != process for trial in study.trials):
                 self.sampler.reseed_rng()  # or it would draw what an earlier call or another process drew
-            n_open = self.n_trials - _count(study, TrialState.COMPLETE, TrialState.RUNNING)
+            n_open = self.n_trials - len(_trials(study, "COMPLETE", "RUNNING"))
             trials = [study.ask(space) for _ in range(min(width, n_left, n_open))]
             for trial in trials:
                 trial.set_user_attr(PROCESS, process)
@@ -148,8 +143,8 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         return False
 
 
-def _count(study: optuna.Study, *states: Any) -> int:
-    return len(study.get_trials(deepcopy=False, states=states))
+def _trials(study: optuna.Study, *states: str) -> list[Any]:
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
 def search_space(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

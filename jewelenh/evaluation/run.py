@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as checked_dataclass
 
-from jewelenh.config import Hardware, parse
+from jewelenh.config import Hardware, Scoring
 from jewelenh.errors import ConfigError, PairsError
 from jewelenh.evaluation.perceptual import find_lpips, find_set_distances
 from jewelenh.evaluation.photos import leaks
@@ -25,28 +23,6 @@ from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
 from jewelenh.restoration.restorer import Restorer
 
 IMAGES = ("raw", "degraded", "input", "target")
-
-
-@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Settings:
-    """What an evaluation is asked for besides checkpoints and pairs; `jewelenh.train` tests with the defaults."""
-
-    split: Literal["train", "val", "test"] = "test"
-    photos: Annotated[int, Field(ge=1, le=12)] = 3
-    """Rows of the comparison: from the largest gain to the smallest."""
-    lpips_weights: Path | None = None
-    """AlexNet's ImageNet weights; None: those in torch's download cache, if there."""
-    inception_weights: Path | None = None
-    """Inception's weights for FID and KID; None: those in torch's download cache, if there."""
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return plain values, for the report."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-
-
-def settings_from(values: Mapping[str, Any]) -> Settings:
-    """Check the job's values; raise ConfigError naming the key, what is allowed and what was found."""
-    return parse(Settings, {key: values[key] for key in Settings.__dataclass_fields__}, "evaluate")
 
 
 @dataclass(frozen=True)
@@ -126,7 +102,7 @@ def open_checkpoints(
     return Subjects(read, restorers, _pairs_of(read, pairs_dir))
 
 
-def evaluate(subjects: Subjects, settings: Settings, observers: Sequence[Observer] = ()) -> Findings:
+def evaluate(subjects: Subjects, settings: Scoring, observers: Sequence[Observer] = ()) -> Findings:
     """Score checkpoints on the same pairs; `observers` see every picture that is scored.
 
     Raises:
@@ -141,7 +117,9 @@ def evaluate(subjects: Subjects, settings: Settings, observers: Sequence[Observe
     seen_by = [*observers, *([sets] if sets else [])]
     evaluations = score_checkpoints(subjects.refines, subjects.pairs, settings.split, ordered, seen_by)
     made = {**({"lpips": lpips_made} if lpips else {}), **({"fid": sets_made, "kid": sets_made} if sets else {})}
-    evaluations = [replace(one, protocol=_with_metrics(one.protocol, made)) for one in evaluations]
+    definitions = {**evaluations[0].protocol["metrics"], **made}
+    evaluations = [replace(one, protocol={**one.protocol, "metrics": definitions}) for one in evaluations]
+    asked = {"pairs": subjects.pairs.directory, **{key.name: getattr(settings, key.name) for key in fields(Scoring)}}
     read = subjects.checkpoints
     return Findings(
         evaluations,
@@ -151,12 +129,8 @@ def evaluate(subjects: Subjects, settings: Settings, observers: Sequence[Observe
         left_out=[note for note, found in ((lpips_made, lpips), (sets_made, sets)) if found is None],
         cautions=leaks({name: one.pairs_dir for name, one in read.items()}, subjects.pairs, settings.split),
         sets=sets.distances() if sets else {},
-        settings={"pairs": str(subjects.pairs.directory), **settings.as_plain()},
+        settings={key: value if value is None else str(value) for key, value in asked.items()},
     )
-
-
-def _with_metrics(protocol: Mapping[str, Any], made: Mapping[str, str]) -> dict[str, Any]:
-    return {**protocol, "metrics": {**protocol["metrics"], **made}}
 
 
 def _about(checkpoint: Checkpoint, restorer: Restorer) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class ScoreTable:
         """Return the metrics that every photo has."""
         return [METRICS[name] for name in self.photos[0].values[self.baseline]]
 
+    @cached_property
+    def by_stem(self) -> dict[str, PhotoScore]:
+        """Return the photos by their stems."""
+        return {score.stem: score for score in self.photos}
+
     @property
     def n_photos(self) -> int:
         """Return the number of photos; versions of one count once."""

@@ -14,7 +14,7 @@ import numpy as np
 from jewelenh.config import Pairs
 from jewelenh.errors import ImageError, JewelenhError, PairsError
 from jewelenh.files import write_atomically
-from jewelenh.images import Pixels, decode, read_bytes, resize, signed_array, to_uint8
+from jewelenh.images import Pixels, covering, decode, read_bytes, signed_array, to_uint8
 from jewelenh.manifest import StoredFile, read_manifest, sha256_of
 from jewelenh.pairs.contract import KIND
 from jewelenh.pairs.npy import npy_bytes
@@ -59,11 +59,7 @@ def fit(pixels: Pixels, pairs: Pairs) -> Pixels:
             found=f"{width}x{height}",
             fix=f"pairs.size={min(height, width)}, larger photos, or an enhancer of a larger scale",
         )
-    scale = pairs.size / min(height, width)
-    tall, wide = max(pairs.size, round(height * scale)), max(pairs.size, round(width * scale))
-    resized = resize(pixels, tall, wide, pairs.resample)
-    top, left = (tall - pairs.size) // 2, (wide - pairs.size) // 2
-    return resized[top : top + pairs.size, left : left + pairs.size]
+    return covering(pixels, pairs.size, pairs.size, pairs.resample)
 
 
 def tensor_of(pixels: Pixels, pairs: Pairs) -> Pixels:

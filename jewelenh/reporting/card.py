@@ -105,13 +105,14 @@ def _training(checkpoint: Checkpoint) -> str:
     source = config.get("source") or {}
     kind = str(source.get("kind", "unknown"))
     told = SOURCES.get(kind, kind).format(dataset=source.get("dataset", ""))
+    settings = ", ".join(f"{name}={value}" for name, value in checkpoint.settings.items()) or "no settings"
     rows = [
         ["photos", told],
         ["degradation", f"level `{checkpoint.level}`"],
         ["enhancer", _enhancer(checkpoint)],
         ["pairs", _pairs(checkpoint)],
         ["epoch, step", f"{checkpoint.epoch}, {checkpoint.step}"],
-        ["network", f"`{checkpoint.network_class}` with {_settings(checkpoint.settings)}"],
+        ["network", f"`{checkpoint.network_class}` with {settings}"],
         ["seed", str(config.get("seed", "unknown"))],
     ]
     return markdown(["", ""], rows)
@@ -141,7 +142,3 @@ def _checks(exported: Exported) -> str:
         rows.append([f"`{name}`", sizes, f"{agreement.largest:.1e}", f"{agreement.grey_levels:.1e}"])
     columns = ["graph", "batch x height x width", "in its range", "in 8-bit grey levels"]
     return markdown(columns, rows) if rows else ""
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in settings.items()) or "no settings"

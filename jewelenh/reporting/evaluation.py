@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
-from jewelenh.config import Hardware
+from jewelenh.config import Hardware, Scoring
 from jewelenh.evaluation.photos import in_photos
-from jewelenh.evaluation.run import Findings, Settings, evaluate, open_checkpoints, same_everywhere
+from jewelenh.evaluation.run import Findings, evaluate, open_checkpoints, same_everywhere
 from jewelenh.files import require_writable, write_atomically
 from jewelenh.metrics import METRICS
 from jewelenh.reporting import plots
@@ -25,21 +25,18 @@ from jewelenh.reporting.pictures import (
     comparison,
     data_uri,
     ranked_stems,
-    score_line,
     versions_of,
 )
-from jewelenh.reporting.render import Table, printable, render
+from jewelenh.reporting.render import Table, csv_text, printable, render
 from jewelenh.reporting.scores import (
-    csv_text,
     difference_table,
-    gain_entry,
     improved,
+    photo_records,
     photo_table,
     summary_table,
     worst_table,
 )
 
-FILES = ("metrics.json", "metrics.csv", "comparison.png", "report.html")
 MOST_ROWS = 500
 """More photos than this are in metrics.csv only."""
 PSNR = METRICS["psnr_db"]
@@ -48,7 +45,7 @@ PSNR = METRICS["psnr_db"]
 def report(
     checkpoints: Sequence[Path],
     folder: Path,
-    settings: Settings | None = None,
+    settings: Scoring = Scoring(),
     *,
     pairs_dir: Path | None = None,
     names: Sequence[str] | None = None,
@@ -61,7 +58,6 @@ def report(
         ConfigError: the folder cannot be written.
         CheckpointError, PairsError, WeightsError: see `evaluation.run`.
     """
-    settings = settings or Settings()
     require_writable(folder, "report_dir")
     subjects = open_checkpoints(checkpoints, pairs_dir, names, hardware, trust)
     shown_names = list(subjects.checkpoints)
@@ -69,13 +65,17 @@ def report(
     with same_everywhere():
         findings = evaluate(subjects, settings, [thumbnails])
         photos = versions_of(subjects.refines, subjects.pairs, findings.evaluations, settings.photos)
-    files = {name: folder / name for name in FILES}
-    write_atomically(files["metrics.json"], (json.dumps(findings.as_json(), indent=1) + "\n").encode())
-    write_atomically(files["metrics.csv"], csv_text(findings).encode("utf-8", "surrogateescape"))
     buffer = io.BytesIO()
     comparison(photos, shown_names).save(buffer, format="PNG", optimize=True)
-    write_atomically(files["comparison.png"], buffer.getvalue())
-    write_atomically(files["report.html"], page(findings, photos, thumbnails.uris).encode())
+    contents = {
+        "metrics.json": (json.dumps(findings.as_json(), indent=1) + "\n").encode(),
+        "metrics.csv": csv_text(photo_records(findings)).encode("utf-8", "surrogateescape"),
+        "comparison.png": buffer.getvalue(),
+        "report.html": page(findings, photos, thumbnails.uris).encode(),
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    files = {name: folder / name for name in contents}
     files_of = {"checkpoint" if len(shown_names) == 1 else n: c.file for n, c in subjects.checkpoints.items()}
     print_tables(findings, {**files_of, **files})
     return findings, files
@@ -98,8 +98,7 @@ def _summaries(findings: Findings) -> list[Table]:
 def _every_photo(findings: Findings, thumbnails: Mapping[str, str]) -> Table:
     stems = ranked_stems(findings.evaluations)
     shown = stems[: max(1, MOST_ROWS // len(findings.evaluations))]
-    by_stem = [(run, {score.stem: score for score in run.against_target.photos}) for run in findings.evaluations]
-    chosen = [(run, scores[stem]) for stem in shown for run, scores in by_stem]
+    chosen = [(run, run.against_target.by_stem[stem]) for stem in shown for run in findings.evaluations]
     more = f" The first {len(shown)} of {len(stems)}; all are in metrics.csv." if len(shown) < len(stems) else ""
     caption = f"From input to refined. Select a column's title to sort by it.{more}"
     return photo_table(findings, chosen, caption, findings.first.against_target.metrics, thumbnails)
@@ -124,7 +123,7 @@ def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str
         summaries=_summaries(findings),
         differences=difference_table(findings),
         plots=_plots(findings),
-        photos=[_shown(photo, len(first.photos), findings) for photo in photos],
+        photos=[_shown(photo, len(first.photos)) for photo in photos],
         image_names=max((list(photo.images) for photo in photos), key=len),
         worst=worst_table(findings, first.metrics, thumbnails),
         every_photo=_every_photo(findings, thumbnails),
@@ -134,15 +133,12 @@ def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str
 
 
 def _winner(findings: Findings) -> dict[str, Any]:
-    best, second = sorted(
-        findings.evaluations, key=lambda run: -run.against_target.summary["psnr_db"]["refined"]
-    )[:2]  # fmt: skip
-    found = next(
-        d for d in findings.differences if d.metric == "psnr_db" and {d.first, d.second} == {best.name, second.name}
-    )
-    low, high = (found.low, found.high) if found.second == best.name else (-found.high, -found.low)
-    shown = {"ahead": PSNR.text(abs(found.mean)), "interval": PSNR.interval(low, high)}
-    return {"best": best.name, "second": second.name, "is_clear": low > 0, **shown}
+    ranked = sorted(findings.evaluations, key=lambda run: -run.against_target.summary["psnr_db"]["refined"])
+    best, second, *_ = (run.name for run in ranked)
+    found = next(d for d in findings.differences if d.metric == "psnr_db" and {d.first, d.second} == {best, second})
+    low, high = (found.low, found.high) if found.second == best else (-found.high, -found.low)
+    ahead, interval = PSNR.text(abs(found.mean)), PSNR.interval(low, high)
+    return {"best": best, "second": second, "is_clear": low > 0, "ahead": ahead, "interval": interval}
 
 
 def _plots(findings: Findings) -> list[dict[str, Any]]:
@@ -159,7 +155,7 @@ def _plots(findings: Findings) -> list[dict[str, Any]]:
     return shown
 
 
-def _shown(photo: Versions, n_photos: int, findings: Findings) -> dict[str, Any]:
+def _shown(photo: Versions, n_photos: int) -> dict[str, Any]:
     """Return what the page shows of a photo: its versions and crops as data URIs, with their scores."""
     top, left, side = photo.crop
     height, width = photo.images["input"].shape[:2]
@@ -167,17 +163,13 @@ def _shown(photo: Versions, n_photos: int, findings: Findings) -> dict[str, Any]
     mark = f"left:{left / width:.2%};top:{top / height:.2%};width:{side / width:.2%};height:{side / height:.2%}"
     shots = []
     for name, pixels in photo.images.items():
-        values = None
-        if name in photo.scores or name == "input":
-            score = photo.scores.get(name) or photo.scores[findings.first.name]
-            values = score.values["input" if name == "input" else "refined"]
-        gain = findings.first.against_target.gain(photo.scores[name]) if name in photo.scores else None
+        scores, gain = photo.caption(name)
         shots.append({
             "name": name,
             "uri": data_uri(pixels, QUALITY, PAGE_SIDE_PX),
             "crop_uri": data_uri(pixels[top : top + side, left : left + side], CROP_QUALITY),
-            "scores": "" if values is None else score_line(values).replace("   ", " · "),
-            "gain": None if gain is None else gain_entry(PSNR, gain, unit=True),
+            "scores": scores.replace("   ", " · "),
+            "gain": gain,
         })  # fmt: skip
     named = {0: "largest gain", n_photos - 1: "smallest gain", round((n_photos - 1) / 2): "median gain"}
     place = "the only photo" if n_photos == 1 else named.get(photo.rank, f"gain {photo.rank + 1} of {n_photos}")

@@ -12,10 +12,12 @@ from PIL import Image
 from jewelenh.evaluation.photos import Originals, find_originals, read_original, read_pixels
 from jewelenh.evaluation.scores import Evaluation, PhotoScore
 from jewelenh.evaluation.scoring import Refine
-from jewelenh.images import Photo, Pixels, encode, resize
+from jewelenh.images import Photo, Pixels, covering, encode
 from jewelenh.metrics import METRICS
 from jewelenh.pairs.contract import Pair, PairsManifest
-from jewelenh.reporting.sheet import Picture, sheet
+from jewelenh.reporting.render import Entry
+from jewelenh.reporting.scores import gain_entry
+from jewelenh.reporting.sheet import Picture, sheet, within
 
 PAGE_SIDE_PX, THUMB_SIDE_PX, SHEET_SIDE_PX = 640, 96, 256
 """Longest sides of a picture in the page, in a table, on the sheet; crops are cut at full size."""
@@ -26,11 +28,8 @@ QUALITY, CROP_QUALITY, THUMB_QUALITY = 88, 95, 80
 
 def data_uri(pixels: Pixels, quality: int = QUALITY, longest_px: int | None = None) -> str:
     """Return (H, W, 3) uint8 pixels as a WebP data URI, shrunk to `longest_px` where they are larger."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, longest_px / max(height, width)) if longest_px else 1.0
-    if scale < 1:
-        pixels = resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)), "area")
-    data = encode(Photo(np.ascontiguousarray(pixels)), ".webp", quality)
+    shown = within(pixels, longest_px) if longest_px else pixels
+    data = encode(Photo(np.ascontiguousarray(shown)), ".webp", quality)
     return "data:image/webp;base64," + base64.b64encode(data).decode("ascii")
 
 
@@ -61,14 +60,21 @@ class Versions:
     scores: Mapping[str, PhotoScore]
     """By checkpoint."""
 
+    def caption(self, name: str) -> tuple[str, Entry | None]:
+        """Return what is said of a version: its scores, and of a checkpoint's the gain."""
+        if name == "input":
+            return score_line(next(iter(self.scores.values())).values["input"]), None
+        if name not in self.scores:
+            return "", None
+        values = self.scores[name].values
+        gain = values["refined"]["psnr_db"] - values["input"]["psnr_db"]
+        return score_line(values["refined"]), gain_entry(METRICS["psnr_db"], gain, unit=True)
+
 
 def ranked_stems(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return the stems from the largest gain in PSNR to the smallest, by the mean over the checkpoints."""
-    gains: dict[str, float] = {}
-    for evaluation in evaluations:
-        table = evaluation.against_target
-        for score in table.photos:
-            gains[score.stem] = gains.get(score.stem, 0.0) + table.gain(score)
+    tables = [run.against_target for run in evaluations]
+    gains = {stem: sum(table.gain(table.by_stem[stem]) for table in tables) for stem in tables[0].by_stem}
     return sorted(gains, key=lambda stem: (-gains[stem], stem))
 
 
@@ -80,38 +86,27 @@ def versions_of(
     by_stem = {pair.stem: pair for pair in pairs.pairs}
     ranks = [int(rank) for rank in np.linspace(0, len(stems) - 1, min(n_photos, len(stems))).round()]
     originals = find_originals(pairs, [by_stem[stems[rank]] for rank in ranks])
-    scores = {
-        run.name: {score.stem: score for score in run.against_target.photos} for run in evaluations
-    }  # fmt: skip
-    return [
-        _versions(refines, pairs, by_stem[stem], originals[stem], rank, {n: found[stem] for n, found in scores.items()})
-        for rank, stem in ((rank, stems[rank]) for rank in ranks)
-    ]
+    found = []
+    for rank in ranks:
+        pair = by_stem[stems[rank]]
+        images, crop = _images(refines, pairs, pair, originals[pair.stem])
+        scores = {run.name: run.against_target.by_stem[pair.stem] for run in evaluations}
+        found.append(Versions(pair.stem, rank, images, crop, scores))
+    return found
 
 
-def _versions(
-    refines: Mapping[str, Refine],
-    pairs: PairsManifest,
-    pair: Pair,
-    originals: Originals,
-    rank: int,
-    scores: Mapping[str, PhotoScore],
-) -> Versions:
+def _images(
+    refines: Mapping[str, Refine], pairs: PairsManifest, pair: Pair, originals: Originals
+) -> tuple[dict[str, Pixels], tuple[int, int, int]]:
+    """Return the versions of a photo, and top, left and side of its crop."""
     _, input, target = next(read_pixels(pairs, [pair]))
     refined = {name: refine(input) for name, refine in refines.items()}
     height, width = input.shape[:2]
     side = min(height, width, max(24, min(height, width) // CROP_SHARE))
     top, left = place_of_change(input, list(refined.values()), target, side)
-    raw, degraded = (read_original(file) for file in (originals.raw, originals.degraded))
-    found = {
-        "raw": None if raw is None else aligned(raw, height, width),
-        "degraded": None if degraded is None else aligned(degraded, height, width),
-        "input": input,
-        **refined,
-        "target": target,
-    }
-    images = {name: pixels for name, pixels in found.items() if pixels is not None}
-    return Versions(pair.stem, rank, images, (top, left, side), scores)
+    before = {"raw": read_original(originals.raw), "degraded": read_original(originals.degraded)}
+    found = {name: covering(pixels, height, width) for name, pixels in before.items() if pixels is not None}
+    return {**found, "input": input, **refined, "target": target}, (top, left, side)
 
 
 def place_of_change(input: Pixels, refined: Sequence[Pixels], target: Pixels, side: int) -> tuple[int, int]:
@@ -132,42 +127,21 @@ def _window_sums(values: Pixels, side: int) -> Pixels:
     return np.asarray(total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side])
 
 
-def aligned(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Bring an original to a pair's size by the pairs' geometry: scaled to cover it, then cropped in the centre."""
-    scale = max(height / pixels.shape[0], width / pixels.shape[1])
-    tall, wide = max(height, round(pixels.shape[0] * scale)), max(width, round(pixels.shape[1] * scale))
-    covering = resize(pixels, tall, wide, "bicubic" if scale > 1 else "area")
-    top, left = (tall - height) // 2, (wide - width) // 2
-    return covering[top : top + height, left : left + width]
-
-
 def comparison(photos: Sequence[Versions], names: Sequence[str]) -> Image.Image:
     """Return raw | degraded | input | refined | target of the photos as one sheet."""
-    return sheet(["raw", "degraded", "input", *names, "target"], [_row(one, names) for one in photos], SHEET_SIDE_PX)
+    heads = ["raw", "degraded", "input", *names, "target"]
+    return sheet(heads, [[_picture(photo, head) for head in heads] for photo in photos], SHEET_SIDE_PX)
 
 
-def _row(photo: Versions, names: Sequence[str]) -> list[Picture]:
-    first = photo.scores[names[0]]
-    refined = []
-    for name in names:
-        values = photo.scores[name].values
-        gain = values["refined"]["psnr_db"] - values["input"]["psnr_db"]
-        tone = "better" if gain > 0 else "worse"
-        gain_text = METRICS["psnr_db"].text(gain, sign=True, unit=True)
-        refined.append(Picture(photo.images[name], (score_line(values["refined"]), gain_text), tone))
-    return [
-        Picture(photo.images.get("raw"), (photo.stem,)),
-        Picture(photo.images.get("degraded")),
-        Picture(photo.images["input"], (score_line(first.values["input"]),)),
-        *refined,
-        Picture(photo.images["target"]),
-    ]
+def _picture(photo: Versions, name: str) -> Picture:
+    scores, gain = photo.caption(name)
+    if gain is not None:
+        return Picture(photo.images[name], (scores, gain.text), gain.tone)
+    text = photo.stem if name == "raw" else scores
+    return Picture(photo.images.get(name), (text,) if text else ())
 
 
 def score_line(values: Mapping[str, float]) -> str:
     """Return PSNR and SSIM in one line."""
-    return "   ".join(
-        METRICS[name].text(values[name], unit=True) if name == "psnr_db" else f"SSIM {METRICS[name].text(values[name])}"
-        for name in ("psnr_db", "ssim")
-        if name in values
-    )
+    ssim = f"   SSIM {METRICS['ssim'].text(values['ssim'])}" if "ssim" in values else ""
+    return METRICS["psnr_db"].text(values["psnr_db"], unit=True) + ssim

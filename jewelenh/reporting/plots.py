@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from jewelenh.evaluation.scores import Difference, ScoreTable
+from jewelenh.evaluation.scores import Difference, PhotoScore, ScoreTable
 from jewelenh.metrics import Metric
 from jewelenh.reporting.render import printable
 
@@ -29,25 +29,18 @@ COLOURS = {
 N_SERIES = 6
 """Colours for checkpoints and runs; more of them start over."""
 DASHES = ("", "6 3", "2 2", "7 2 2 2")
-N_COLUMNS = 44
-"""Gains this close together, as a share of the axis, stand on top of each other."""
 _STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9,
-    "axes.edgecolor": COLOURS["line"],
-    "axes.labelcolor": COLOURS["soft"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": COLOURS["line"],
-    "ytick.color": COLOURS["line"],
-    "xtick.labelcolor": COLOURS["soft"],
-    "ytick.labelcolor": COLOURS["soft"],
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), COLOURS["line"]),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), COLOURS["soft"]),
     "text.color": COLOURS["ink"],
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none"),
     "figure.constrained_layout.use": True,
 }
+_GUIDE: dict[str, Any] = {"color": COLOURS["soft"], "linewidth": 0.9, "linestyle": (0, (4, 4))}
 
 
 @dataclass(frozen=True)
@@ -61,100 +54,63 @@ class Line:
     """As in SVG; tells the seeds of one setting apart."""
 
 
-@dataclass(frozen=True)
-class Chart:
-    """Curves of several runs, with what its legend needs."""
-
-    title: str
-    svg: Markup
-    lines: Sequence[Line]
-
-
 def colour(series: int) -> str:
     """Return the colour of a checkpoint or run."""
     return COLOURS[f"s{series % N_SERIES}"]
 
 
 def gains_plot(metric: Metric, tables: Mapping[str, ScoreTable], key: str) -> Markup:
-    """Draw every photo's gain as a dot (hollow where it got worse), stacked, over the mean and its 95 % interval."""
-    rows = list(tables.items())
-    with _figure(2.9, 2.75 if len(rows) == 1 else 0.6 + 0.95 * len(rows)) as (figure, axis):
-        gains = [table.gain(score, metric.name) for _, table in rows for score in table.photos]
-        ends = [table.summary[metric.name][end] for _, table in rows for end in ("gain_low", "gain_high")]
-        low, high = min([*gains, *ends, 0.0]), max([*gains, *ends, 0.0])
-        width = (high - low) / N_COLUMNS or 1e-9
-        for index, (name, table) in enumerate(rows):
-            floor = -float(index)
-            if len(rows) > 1:
-                axis.text(
-                    0.0, floor + 0.97, printable(name), transform=axis.get_yaxis_transform(), va="top", weight="bold"
-                )
-            _dots(axis, metric, table, (floor + 0.24, 0.48 if len(rows) > 1 else 0.72), width, index)
+    """Draw every photo's gain as a dot (hollow where it got worse), by rank, over the mean and its 95 % interval."""
+    with _figure(2.9, 2.75 if len(tables) == 1 else 0.6 + 0.95 * len(tables)) as (figure, axis):
+        for index, (name, table) in enumerate(tables.items()):
+            if len(tables) > 1:
+                _name(axis, 0.83 - index, name)
+            scores = table.ranked(metric.name)[::-1]
+            gains = [table.gain(score, metric.name) for score in scores]
+            up = np.linspace(0.24, 0.72 if len(tables) > 1 else 0.96, len(gains)) - index
+            told = [metric.text(gain, sign=True, unit=True) for gain in gains]
+            _scatter(axis, metric, (gains, up), gains, _labels(scores, told), index)
             row = table.summary[metric.name]
-            axis.plot([row["gain_low"], row["gain_high"]], [floor + 0.1] * 2, color=colour(index), linewidth=2.4)
-            axis.plot([row["gain"]], [floor + 0.1], "D", color=colour(index), markersize=5.5)
-        axis.axvline(0, color=COLOURS["soft"], linewidth=0.9, linestyle=(0, (4, 4)), zorder=0)
-        axis.set(ylim=(1.0 - len(rows), 1.0), yticks=[], xlabel=f"gain{_unit(metric)}, {_direction(metric)}")
-        axis.spines["left"].set_visible(False)
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-        first = rows[0][1].summary[metric.name]
-        told = f"Gains in {metric.title}, a dot a photo; mean {metric.text(first['gain'], sign=True)}, "
-        return _svg(figure, told + f"95 % interval {metric.interval(first['gain_low'], first['gain_high'])}", key)
+            _interval(axis, 0.1 - index, (row["gain_low"], row["gain"], row["gain_high"]), index)
+        direction = "better →" if metric.higher_is_better else "← better"
+        _over_zero(axis, (1.0 - len(tables), 1.0), f"gain{_unit(metric)}, {direction}")
+        first = next(iter(tables.values())).summary[metric.name]
+        told_all = f"Gains in {metric.title}, a dot a photo; mean {metric.text(first['gain'], sign=True)}, "
+        return _svg(figure, told_all + f"95 % interval {metric.interval(first['gain_low'], first['gain_high'])}", key)
 
 
-def _dots(axis: Any, metric: Metric, table: ScoreTable, place: tuple[float, float], width: float, series: int) -> None:
-    """Stack the dots of one table between `place[0]` and that plus `place[1]`."""
-    scores = sorted(table.photos, key=lambda score: table.gain(score, metric.name))
-    gains = [table.gain(score, metric.name) for score in scores]
-    heights: dict[int, int] = {}
-    levels = []
-    for gain in gains:
-        column = round(gain / width)
-        levels.append(heights.get(column, 0))
-        heights[column] = levels[-1] + 1
-    step = min(place[1] / max(heights.values()), 0.09 if place[1] > 0.5 else 0.16)
-    shown = [f"{printable(s.stem)}: {metric.text(g, sign=True, unit=True)}" for s, g in zip(scores, gains, strict=True)]
-    _scatter(axis, gains, [place[0] + level * step for level in levels], metric, gains, shown, series)
+def _labels(scores: Sequence[PhotoScore], told: Sequence[str]) -> list[str]:
+    return [f"{printable(score.stem)}: {text}" for score, text in zip(scores, told, strict=True)]
 
 
 def _scatter(
-    axis: Any,
-    across: Sequence[float],
-    up: Sequence[float],
-    metric: Metric,
-    gains: Sequence[float],
-    shown: Sequence[str],
-    series: int,
+    axis: Any, metric: Metric, places: tuple[Any, Any], gains: Sequence[float], labels: Sequence[str], series: int
 ) -> None:
+    """Draw a dot a photo, hollow where it got worse, named when the pointer is on it."""
     fills = [colour(series) if metric.is_better(gain) else COLOURS["card"] for gain in gains]
     size = 22 if len(gains) <= 60 else 12
-    dots = axis.scatter(across, up, size, fills, edgecolors=colour(series), linewidths=1, zorder=3, clip_on=False)
-    dots.set_urls(list(shown))
+    dots = axis.scatter(*places, size, fills, edgecolors=colour(series), linewidths=1, zorder=3, clip_on=False)
+    dots.set_urls(list(labels))
 
 
 def scatter_plot(metric: Metric, tables: Mapping[str, ScoreTable], key: str) -> Markup:
     """Draw the result over its baseline; the shaded side of the diagonal is the better one."""
     with _figure(2.9, 2.75) as (figure, axis):
-        before = {n: [s.values[t.baseline][metric.name] for s in t.photos] for n, t in tables.items()}
-        after = {n: [s.values[t.result][metric.name] for s in t.photos] for n, t in tables.items()}
-        every = [value for group in (*before.values(), *after.values()) for value in group]
-        air = (max(every) - min(every)) * 0.08 or abs(max(every)) * 0.08 or 1e-3
-        low, high = min(every) - air, max(every) + air
+        first = next(iter(tables.values()))
+        for index, table in enumerate(tables.values()):
+            before = [score.values[table.baseline][metric.name] for score in table.photos]
+            after = [score.values[table.result][metric.name] for score in table.photos]
+            told = [f"{metric.text(a)} to {metric.text(b, unit=True)}" for a, b in zip(before, after, strict=True)]
+            gains = [table.gain(score, metric.name) for score in table.photos]
+            _scatter(axis, metric, (before, after), gains, _labels(table.photos, told), index)
+        ends = (*axis.get_xlim(), *axis.get_ylim())
+        low, high = min(ends), max(ends)
         edge = high if metric.higher_is_better else low
         axis.fill_between([low, high], [low, high], [edge, edge], color=COLOURS["wash"], linewidth=0, zorder=0)
-        axis.plot([low, high], [low, high], color=COLOURS["soft"], linewidth=0.9, linestyle=(0, (4, 4)), zorder=1)
-        for index, (name, table) in enumerate(tables.items()):
-            values = list(zip(before[name], after[name], strict=True))
-            shown = [
-                f"{printable(score.stem)}: {metric.text(a)} to {metric.text(b, unit=True)}"
-                for score, (a, b) in zip(table.photos, values, strict=True)
-            ]
-            _scatter(axis, before[name], after[name], metric, [b - a for a, b in values], shown, index)
-        first = next(iter(tables.values()))
+        axis.plot([low, high], [low, high], **_GUIDE, zorder=1)
         axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         axis.set(xlabel=f"{first.baseline}, {metric.title}{_unit(metric)}", ylabel=first.result)
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.locator_params(nbins=4)
         return _svg(figure, f"{metric.title} of {first.result} over that of {first.baseline}, a dot a photo", key)
 
 
@@ -162,18 +118,32 @@ def interval_plot(metric: Metric, found: Sequence[Difference], key: str) -> Mark
     """Draw mean and interval of differences between checkpoints, a line each, over a common zero."""
     with _figure(2.9, 0.6 + 0.5 * len(found)) as (figure, axis):
         for index, one in enumerate(found):
-            axis.plot([one.low, one.high], [-index] * 2, color=colour(0), linewidth=2.4)
-            axis.plot([one.mean], [-index], "D", color=colour(0), markersize=5.5)
-            told = f"{printable(one.second)} − {printable(one.first)}"
-            axis.text(0.0, -index + 0.25, told, transform=axis.get_yaxis_transform(), weight="bold")
-        axis.axvline(0, color=COLOURS["soft"], linewidth=0.9, linestyle=(0, (4, 4)), zorder=0)
-        axis.set(ylim=(-len(found) + 0.5, 0.7), yticks=[], xlabel=f"difference in {metric.title}{_unit(metric)}")
-        axis.spines["left"].set_visible(False)
-        axis.xaxis.set_major_locator(MaxNLocator(4))
+            _interval(axis, -index, (one.low, one.mean, one.high), 0)
+            _name(axis, -index + 0.25, f"{one.second} − {one.first}")
+        _over_zero(axis, (-len(found) + 0.5, 0.7), f"difference in {metric.title}{_unit(metric)}")
         return _svg(figure, f"Differences between checkpoints in {metric.title} with 95 % intervals", key)
 
 
-def chart(title: str, lines: Sequence[Line], key: str) -> Chart:
+def _interval(axis: Any, up: float, ends: tuple[float, float, float], series: int) -> None:
+    """Draw low, mean and high as a bar with a diamond on it."""
+    low, mean, high = ends
+    axis.plot([low, high], [up] * 2, color=colour(series), linewidth=2.4)
+    axis.plot([mean], [up], "D", color=colour(series), markersize=5.5)
+
+
+def _name(axis: Any, up: float, name: str) -> None:
+    axis.text(0.0, up, printable(name), transform=axis.get_yaxis_transform(), weight="bold")
+
+
+def _over_zero(axis: Any, ends: tuple[float, float], label: str) -> None:
+    """Give rows of differences their common zero, and no scale upwards."""
+    axis.axvline(0, **_GUIDE, zorder=0)
+    axis.set(ylim=ends, yticks=[], xlabel=label)
+    axis.spines["left"].set_visible(False)
+    axis.locator_params(axis="x", nbins=4)
+
+
+def chart(title: str, lines: Sequence[Line], key: str) -> Markup:
     """Draw curves over epochs, each named when the pointer is on it."""
     with _figure(5.6, 2.5) as (figure, axis):
         axis.set_title(printable(title), loc="left", fontsize=10, weight="bold")
@@ -185,18 +155,14 @@ def chart(title: str, lines: Sequence[Line], key: str) -> Chart:
             axis.plot(across, up, color=colour(line.series), linewidth=1.7, linestyle=dash, url=last)
             axis.plot(across[-1:], up[-1:], "o", color=colour(line.series), markersize=4.5, url=last)
         axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axis.yaxis.set_major_locator(MaxNLocator(5))
+        axis.locator_params(axis="x", nbins=8, integer=True)
+        axis.locator_params(axis="y", nbins=5)
         axis.spines["left"].set_visible(False)
-        return Chart(title, _svg(figure, title, key), lines)
+        return _svg(figure, title, key)
 
 
 def _unit(metric: Metric) -> str:
     return f" ({metric.unit})" if metric.unit else ""
-
-
-def _direction(metric: Metric) -> str:
-    return "better →" if metric.higher_is_better else "← better"
 
 
 @contextmanager

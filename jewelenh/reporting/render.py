@@ -5,7 +5,10 @@ Pages need nothing but themselves, neither network nor server, and all text in t
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,9 +27,9 @@ POLICY = Markup("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 Tone = Literal["", "better", "worse", "soft", "strong"]
 
 
-def printable(text: object) -> str:
-    """Return text without control characters, line breaks and undecodable bytes of file names."""
-    return "".join(c if c.isprintable() else "?" for c in str(text))
+def printable(text: object, kept: str = "") -> str:
+    """Return text without control characters, line breaks and undecodable bytes of file names, but for those `kept`."""
+    return "".join(c if c.isprintable() or c in kept else "?" for c in str(text))
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Entry:
     series: int | None = None
     """A swatch before the text, in the colour of this series of the plots."""
     href: str | None = None
+
+
+def row(*values: object) -> list[Entry]:
+    """Return a row of entries; what is none yet becomes its text."""
+    return [value if isinstance(value, Entry) else Entry(str(value)) for value in values]
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,20 @@ def _escaped(text: object) -> str:
     return printable(f"{text:.4f}" if isinstance(text, float) else str(text).replace("\n", " ")).replace("|", "\\|")
 
 
+def csv_text(records: Sequence[Mapping[str, object]]) -> str:
+    """Return records of the same columns as CSV: numbers with six digits, NaN as nothing."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(records[0]))
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: _digits(value) if isinstance(value, float) else value for key, value in record.items()})
+    return buffer.getvalue()
+
+
+def _digits(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6f}"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -108,10 +130,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Replace control characters and undecodable bytes of file names; line breaks stay."""
-    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
-        return "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
-    return value
+    return printable(value, "\n") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def tree(values: Mapping[str, Any], depth: int = 0) -> str:

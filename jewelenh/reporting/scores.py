@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 
@@ -11,35 +9,26 @@ from jewelenh.evaluation.photos import in_photos
 from jewelenh.evaluation.run import Findings
 from jewelenh.evaluation.scores import Evaluation, PhotoScore, ScoreTable
 from jewelenh.metrics import METRICS, Metric
-from jewelenh.reporting.render import Entry, Table, Tone
+from jewelenh.reporting.render import Entry, Table, Tone, row
 
 
-def score_columns(table: ScoreTable) -> list[str]:
-    """Return the columns of a photo's numbers, for CSV and dashboards."""
-    return [f"{metric.name}_{part}" for metric in table.metrics for part in (*table.images, "gain")]
+def score_record(table: ScoreTable, score: PhotoScore) -> dict[str, float]:
+    """Return a photo's numbers by their columns in CSV and on dashboards: `psnr_db_input`, ..., `psnr_db_gain`."""
+    record = {}
+    for metric in table.metrics:
+        record.update({f"{metric.name}_{image}": values[metric.name] for image, values in score.values.items()})
+        record[f"{metric.name}_gain"] = table.gain(score, metric.name)
+    return record
 
 
-def score_values(table: ScoreTable, score: PhotoScore) -> list[float]:
-    """Return a photo's numbers in the order of `score_columns`."""
+def photo_records(findings: Findings) -> list[dict[str, object]]:
+    """Return the lines of metrics.csv: one for each photo, and for each checkpoint where there are several."""
     return [
-        value
-        for metric in table.metrics
-        for value in (*(score.values[image][metric.name] for image in table.images), table.gain(score, metric.name))
+        {"stem": stem, **({"checkpoint": run.name} if findings.is_comparison else {}), **score_record(table, score)}
+        for run in findings.evaluations
+        for table in [run.against_target]
+        for stem, score in sorted(table.by_stem.items())
     ]
-
-
-def csv_text(findings: Findings) -> str:
-    """Return metrics.csv: a line for each photo, and for each checkpoint where there are several."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    whose = ["checkpoint"] if findings.is_comparison else []
-    writer.writerow(["stem", *whose, *score_columns(findings.first.against_target)])
-    for run in findings.evaluations:
-        table = run.against_target
-        for score in sorted(table.photos, key=lambda score: score.stem):
-            numbers = [f"{value:.6f}" for value in score_values(table, score)]
-            writer.writerow([score.stem, *([run.name] if whose else []), *numbers])
-    return buffer.getvalue()
 
 
 def improved(table: ScoreTable, metric: str) -> str:
@@ -52,16 +41,17 @@ def summary_columns(images: Sequence[str]) -> list[str]:
     return [*images, "gain", "95 % interval", "improved", "worst gain"]
 
 
-def summary_row(metric: Metric, row: Mapping[str, float], images: Sequence[str], improved: str) -> list[Entry]:
+def summary_row(metric: Metric, means: Mapping[str, float], images: Sequence[str], improved: str) -> list[Entry]:
     """Return the means of the images, the gain in the colour of its verdict, its interval, and how many improved."""
-    verdict = metric.verdict(row["gain_low"], row["gain_high"])
-    return [
-        *(Entry(metric.text(row[image])) for image in images),
-        Entry(metric.text(row["gain"], sign=True), tone="strong" if verdict == "unclear" else verdict),
-        Entry(metric.interval(row["gain_low"], row["gain_high"])),
-        Entry(improved),
-        Entry(metric.text(row.get("worst_gain", math.nan), sign=True)),
-    ]
+    verdict = metric.verdict(means["gain_low"], means["gain_high"])
+    tone: Tone = "strong" if verdict == "unclear" else verdict
+    return row(
+        *(metric.text(means[image]) for image in images),
+        Entry(metric.text(means["gain"], sign=True), tone=tone),
+        metric.interval(means["gain_low"], means["gain_high"]),
+        improved,
+        metric.text(means.get("worst_gain", math.nan), sign=True),
+    )
 
 
 def summary_table(tables: Mapping[str, ScoreTable], what: str = "checkpoint") -> Table:
@@ -73,7 +63,7 @@ def summary_table(tables: Mapping[str, ScoreTable], what: str = "checkpoint") ->
         for series, (name, table) in enumerate(tables.items()):
             whose = [Entry(name, series=series)] if named else []
             means = summary_row(metric, table.summary[metric.name], table.images, improved(table, metric.name))
-            rows.append([Entry(metric.heading if series == 0 else ""), *whose, *means])
+            rows.append(row(metric.heading if series == 0 else "", *whose, *means))
     caption = f"Means over {in_photos(first.n_photos)}, against {first.against}. The interval is of the mean gain."
     return Table(caption, ["metric", *named, *summary_columns(first.images)], rows, frozenset(named))
 
@@ -83,14 +73,9 @@ def difference_table(findings: Findings) -> Table:
     rows = []
     for found in findings.differences:
         metric = METRICS[found.metric]
-        rows.append([
-            Entry(f"{found.second} − {found.first}"),
-            Entry(metric.title),
-            Entry(metric.text(found.mean, sign=True)),
-            Entry(metric.interval(found.low, found.high)),
-            Entry(f"{found.share_better:.0%}"),
-            Entry(found.verdict),
-        ])  # fmt: skip
+        mean, interval = metric.text(found.mean, sign=True), metric.interval(found.low, found.high)
+        who, share = f"{found.second} − {found.first}", f"{found.share_better:.0%}"
+        rows.append(row(who, metric.title, mean, interval, share, found.verdict))
     columns = ["difference of refined", "metric", "mean", "95 % interval", "second better on", "verdict"]
     caption = "Differences photo by photo: what makes a photo easy or hard cancels out."
     return Table(caption, columns, rows, frozenset({"metric", "verdict"}))
@@ -107,11 +92,11 @@ def photo_table(
     named = ["checkpoint"] if findings.is_comparison else []
     rows = []
     for run, score in chosen:
-        row = [Entry(score.stem, score.stem, image=(thumbnails or {}).get(score.stem))]
-        row += [Entry(run.name, run.name)] if named else []
+        shown = [Entry(score.stem, score.stem, image=(thumbnails or {}).get(score.stem))]
+        shown += [Entry(run.name, run.name)] if named else []
         for metric in metrics:
-            row += _before_after(metric, run.against_target, score)
-        rows.append(row)
+            shown += _before_after(metric, run.against_target, score)
+        rows.append(shown)
     columns = ["photo", *named, *(column for metric in metrics for column in (metric.title, "gain"))]
     return Table(caption, columns, rows, frozenset(named))
 

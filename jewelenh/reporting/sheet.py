@@ -14,7 +14,7 @@ from jewelenh.images import Photo, Pixels, resize
 
 GAP_PX, HEAD_PX, TITLE_PX, LINE_PX, FOOT_PX = 10, 30, 58, 17, 12
 PAPER, INK, SOFT = "#ffffff", "#1d1c1a", "#66625a"
-TONES = {"": SOFT, "better": "#17694a", "worse": "#b3372c"}
+TONES = {"": SOFT, "soft": SOFT, "better": "#17694a", "worse": "#b3372c"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _draw(
 ) -> None:
     left, top = place
     if picture.pixels is not None:
-        shown = _within(picture.pixels, side, enlarge)
+        shown = within(picture.pixels, side, enlarge)
         height, width = shown.shape[:2]
         page.paste(Image.fromarray(shown), (left + (side - width) // 2, top + (side - height) // 2))
     for index, line in enumerate(picture.lines):
@@ -70,11 +70,12 @@ def _draw(
         pen.text((left, top + side + 4 + LINE_PX * index), fitted(line, style, side), colour, style)
 
 
-def _within(pixels: Pixels, side: int, enlarge: bool) -> Pixels:
+def within(pixels: Pixels, side_px: int, enlarge: bool = False) -> Pixels:
+    """Return (H, W, 3) pixels brought to a longest side; without `enlarge` smaller ones stay as they are."""
     height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    if not enlarge:
-        scale = min(1.0, scale)
+    scale = side_px / max(height, width)
+    if scale >= 1 and not enlarge:
+        return pixels
     tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
     return resize(pixels, tall, wide, "area" if scale <= 1 else "bicubic")
 

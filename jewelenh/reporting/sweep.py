@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,22 @@ from jewelenh.evaluation.scores import bootstrap_interval
 from jewelenh.files import write_atomically
 from jewelenh.manifest import sha256_of
 from jewelenh.metrics import METRICS, Metric
-from jewelenh.pairs.contract import Pair, PairsManifest, read_pairs
+from jewelenh.pairs.contract import read_pairs
 from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.reporting.pictures import data_uri
-from jewelenh.reporting.plots import DASHES, Chart, Line, chart
-from jewelenh.reporting.render import Entry, Table, render
+from jewelenh.reporting.plots import DASHES, Line, chart
+from jewelenh.reporting.render import Entry, Table, csv_text, render, row
+from jewelenh.reporting.scores import gain_entry
 from jewelenh.restoration.restorer import Restorer
 from jewelenh.runs import BEST, CHECKPOINTS
+from jewelenh.sweeps.record import count_states
 from jewelenh.sweeps.results import Group, SweepResults, SweepRun, read_results
 
 log = logging.getLogger(__name__)
 
 PSNR = METRICS["psnr_db"]
+FINE = replace(PSNR, digits=3)
+"""For gains: the settings of a sweep differ by less than pictures do."""
 PARTS = ("input", "refined", "gain", "gain_low", "gain_high", "share_improved")
 CURVES = (("val/gain_db", "validation gain, dB"), ("train/loss_epoch", "training loss"))
 SIDE_PX, QUALITY = 260, 85
@@ -40,8 +43,13 @@ NOTE = (
 )
 
 
-def write_report(sweep_dir: Path, photos: int = 3) -> dict[str, Path]:
-    """Write the three files into the sweep's directory and return where they are; `photos` are shown in every run.
+def write_report(sweep_dir: Path, photos: int = 3, trust: Sequence[str] = ()) -> dict[str, Path]:
+    """Write the three files into the sweep's directory and return where they are.
+
+    Args:
+        sweep_dir: of the sweep; holds its record.
+        photos: so many are shown in every run.
+        trust: packages beside jewelenh and torch that the networks of these runs may come from.
 
     Raises:
         StageError: there is no sweep there, or nothing can be written.
@@ -49,7 +57,7 @@ def write_report(sweep_dir: Path, photos: int = 3) -> dict[str, Path]:
     results = read_results(sweep_dir)
     shown = {
         "title": f"{sweep_dir.parent.name}/{sweep_dir.name}",
-        "headline": headline(results),
+        "headline": f"{len(results.runs)} jobs: {count_states(results.sweep.jobs)}",
         "command": results.sweep.command,
         "note": NOTE,
         "failures": failure_table(results),
@@ -58,9 +66,9 @@ def write_report(sweep_dir: Path, photos: int = 3) -> dict[str, Path]:
     }
     contents = {
         "summary.md": render("sweep.md", **shown),
-        "summary.csv": csv_text(results),
+        "summary.csv": csv_text(records(results)),
         "report.html": render(
-            "sweep.html", **shown, charts=charts(results), photos=same_photos(results, photos) if photos else []
+            "sweep.html", **shown, charts=charts(results), photos=same_photos(results, photos, trust) if photos else []
         ),
     }
     for name, text in contents.items():
@@ -68,17 +76,10 @@ def write_report(sweep_dir: Path, photos: int = 3) -> dict[str, Path]:
     return {name: sweep_dir / name for name in contents}
 
 
-def headline(results: SweepResults) -> str:
-    """Return how many jobs ended how."""
-    counts = ", ".join(f"{n} {state}" for state, n in results.sweep.counts().items())
-    return f"{len(results.runs)} jobs: {counts}"
-
-
 def measured(results: SweepResults) -> list[Metric]:
     """Return the metrics that any run was tested by."""
-    return [
-        metric for metric in METRICS.values() if any(metric.name in r.metrics.get("summary", {}) for r in results.runs)
-    ]
+    names = {name for run in results.runs for name in run.metrics.get("summary", {})}
+    return [metric for metric in METRICS.values() if metric.name in names]
 
 
 def failure_table(results: SweepResults) -> Table:
@@ -86,14 +87,10 @@ def failure_table(results: SweepResults) -> Table:
     rows = []
     for run in results.unfinished:
         reason = run.job.reason or "no word from it: its process is running, or was killed with the sweep"
-        file = None if run.directory is None else run.directory / "traceback.txt"
-        link = Entry("")
-        if file is not None and file.is_file():
-            place = Path(run.job.directory or "") / file.name
-            link = Entry(place.as_posix(), href=place.as_posix())
-        rows.append([
-            Entry(str(run.job.number)), Entry(run.job.state, tone="worse"), Entry(run.label), Entry(reason), link,
-        ])  # fmt: skip
+        place, link = f"{run.job.directory}/traceback.txt", Entry("")
+        if run.directory is not None and (run.directory / "traceback.txt").is_file():
+            link = Entry(place, href=place)
+        rows.append(row(run.job.number, Entry(run.job.state, tone="worse"), run.label, reason, link))
     columns = ["job", "state", "what", "reason", "traceback"]
     return Table("Jobs that left no result", columns, rows, frozenset(columns))
 
@@ -113,23 +110,39 @@ def group_table(results: SweepResults) -> Table:
 def _group_row(group: Group, others: Sequence[Metric]) -> list[Entry]:
     gains = group.gains_db()
     low, high = bootstrap_interval(gains)
-    spread = group.spread("psnr_db", "gain")
-    verdict = PSNR.verdict(low, high)
+    verdict, spread = PSNR.verdict(low, high), group.spread("psnr_db", "gain")
+    gain = FINE.text(group.mean("psnr_db", "gain"), sign=True) + ("" if math.isnan(spread) else f" ± {spread:.3f}")
+    return row(
+        group.level,
+        group.settings or "-",
+        ", ".join(str(run.seed) for run in group.runs),
+        *(PSNR.text(group.mean("psnr_db", image)) for image in ("input", "refined")),
+        Entry(gain, tone="" if verdict == "unclear" else verdict),
+        FINE.interval(low, high),
+        f"{sum(gain > 0 for gain in gains)} of {len(gains)}",
+        *(metric.text(group.mean(metric.name, "gain"), sign=True) for metric in others),
+        FINE.text(group.val_gain_db, sign=True),
+        f"{group.minutes:.1f}",
+    )
+
+
+def records(results: SweepResults) -> list[dict[str, Any]]:
+    """Return the lines of summary.csv: for each job all that its test measured, NaN where there is nothing."""
+    columns = [(metric.name, part) for metric in measured(results) for part in PARTS]
     return [
-        Entry(group.level),
-        Entry(group.settings or "-"),
-        Entry(", ".join(str(run.seed) for run in group.runs)),
-        Entry(PSNR.text(group.mean("psnr_db", "input"))),
-        Entry(PSNR.text(group.mean("psnr_db", "refined"))),
-        Entry(
-            number(group.mean("psnr_db", "gain"), "+.3f") + ("" if math.isnan(spread) else f" ± {spread:.3f}"),
-            tone="" if verdict == "unclear" else verdict,
-        ),
-        Entry(f"{number(low, '+.3f')} to {number(high, '+.3f')}"),
-        Entry(f"{sum(gain > 0 for gain in gains)} of {len(gains)}"),
-        *(Entry(metric.text(group.mean(metric.name, "gain"), sign=True)) for metric in others),
-        Entry(number(group.val_gain_db, "+.3f")),
-        Entry(number(group.minutes, ".1f")),
+        {
+            "job": run.job.number,
+            "level": run.level,
+            "settings": run.settings,
+            "seed": run.seed,
+            "state": run.job.state,
+            "reason": run.job.reason,
+            "run": run.directory,
+            "trained_s": run.seconds,
+            "val_gain_db": run.val_gain_db,
+            **{f"{metric}_{part}": run.value(metric, part) for metric, part in columns},
+        }
+        for run in results.runs
     ]
 
 
@@ -137,51 +150,23 @@ def job_table(results: SweepResults) -> Table:
     """Return a row for each job."""
     rows = []
     for run in results.runs:
-        low, high = run.value("psnr_db", "gain_low"), run.value("psnr_db", "gain_high")
-        rows.append([
-            Entry(str(run.job.number)),
-            Entry(run.level),
-            Entry(run.settings or "-"),
-            Entry(str(run.seed)),
-            Entry(run.job.state),
-            Entry(number(run.value("psnr_db", "gain"), "+.3f")),
-            Entry("" if math.isnan(low) else f"{number(low, '+.3f')} to {number(high, '+.3f')}"),
-            Entry(number(run.val_gain_db, "+.3f")),
-            Entry((run.job.directory or "") if run.job.state == "finished" else ""),
-        ])  # fmt: skip
+        gain, low, high = (run.value("psnr_db", part) for part in ("gain", "gain_low", "gain_high"))
+        numbers = [FINE.text(gain, sign=True), FINE.interval(low, high), FINE.text(run.val_gain_db, sign=True)]
+        place = run.job.directory if run.job.state == "finished" else None
+        rows.append(row(run.job.number, run.level, run.settings or "-", run.seed, run.job.state, *numbers, place or ""))
     columns = ["job", "level", "settings", "seed", "state", "gain, dB", "95 % interval", "validation gain, dB", "run"]
     return Table("All jobs", columns, rows, frozenset({"level", "settings", "state", "run"}))
 
 
-def number(value: float, form: str) -> str:
-    """Return a number in a form, and a dash for none."""
-    return "-" if math.isnan(value) else format(value, form).replace("-", "−")
-
-
-def csv_text(results: SweepResults) -> str:
-    """Return summary.csv: a line for each job, with all that its test measured."""
-    columns = [(metric.name, part) for metric in measured(results) for part in PARTS]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    head = ["job", "level", "settings", "seed", "state", "reason", "run", "trained_s", "val_gain_db"]
-    writer.writerow([*head, *(f"{metric}_{part}" for metric, part in columns)])
-    for run in results.runs:
-        job = run.job
-        about = [job.number, run.level, run.settings, run.seed, job.state, job.reason, run.directory, run.seconds]
-        values = [run.val_gain_db, *(run.value(metric, part) for metric, part in columns)]
-        writer.writerow([*about, *("" if math.isnan(value) else f"{value:.6f}" for value in values)])
-    return buffer.getvalue()
-
-
-def charts(results: SweepResults) -> list[Chart]:
-    """Return for each level a chart of the validation gain and one of the loss."""
-    found: list[Chart] = []
+def charts(results: SweepResults) -> list[tuple[str, list[Line]]]:
+    """Return for each level a chart of the validation gain and one of the loss, with the lines of their legends."""
+    found: list[tuple[str, list[Line]]] = []
     for level in dict.fromkeys(run.level for run in results.runs):
         runs = [run for run in results.runs if run.level == level]
         for column, what in CURVES:
             lines = _lines(runs, column)
             if lines:
-                found.append(chart(f"{level}: {what}", lines, f"chart-{len(found)}"))
+                found.append((chart(f"{level}: {what}", lines, f"chart-{len(found)}"), lines))
     return found
 
 
@@ -201,7 +186,7 @@ def _lines(runs: Sequence[SweepRun], column: str) -> list[Line]:
     return lines
 
 
-def same_photos(results: SweepResults, n_photos: int) -> list[dict[str, Any]]:
+def same_photos(results: SweepResults, n_photos: int, trust: Sequence[str]) -> list[dict[str, Any]]:
     """Return the photos that most runs were tested on, in all of these; none where their pairs are gone."""
     runs = results.tested[:MOST_RUNS]
     if len(results.tested) > MOST_RUNS:
@@ -212,7 +197,7 @@ def same_photos(results: SweepResults, n_photos: int) -> list[dict[str, Any]]:
     }
     for run in runs:
         try:
-            _add_pictures(run, found)
+            _add_pictures(run, found, trust)
         except JewelenhError as error:
             log.warning("no pictures of job %d: %s", run.job.number, error.what)
     return [photo for photo in found.values() if photo["target"] is not None]
@@ -225,30 +210,18 @@ def chosen_photos(runs: Sequence[SweepRun], n_photos: int) -> list[str]:
     return ranked[:n_photos]
 
 
-def _add_pictures(run: SweepRun, found: dict[str, dict[str, Any]]) -> None:
+def _add_pictures(run: SweepRun, found: dict[str, dict[str, Any]], trust: Sequence[str]) -> None:
     """Refine those of the photos that are in this run's test."""
     assert run.directory is not None
-    checkpoint = read_checkpoint(run.directory / CHECKPOINTS / BEST)
+    checkpoint = read_checkpoint(run.directory / CHECKPOINTS / BEST, trust)
     pairs = read_pairs(checkpoint.pairs_dir)
     restorer = Restorer(checkpoint.network(), checkpoint.enhancer)
-    for pair in _first_versions(pairs, list(found)):
+    first_versions = {pair.photo: pair for pair in reversed(pairs.split("test"))}
+    for pair in (first_versions[photo] for photo in found if photo in first_versions):
         _, input, target = next(read_pixels(pairs, [pair]))
         shown = found[pair.photo]
         shown["target"] = shown["target"] or data_uri(target, QUALITY, SIDE_PX)
         score = next(photo for photo in run.metrics["photos"] if photo["stem"] == pair.stem)
-        gain = score["refined"]["psnr_db"] - score["input"]["psnr_db"]
-        shown["runs"].append({
-            "label": run.label,
-            "input": data_uri(input, QUALITY, SIDE_PX),
-            "refined": data_uri(restorer.refine(input), QUALITY, SIDE_PX),
-            "gain": PSNR.text(gain, sign=True, unit=True),
-            "tone": "better" if gain > 0 else "worse",
-        })  # fmt: skip
-
-
-def _first_versions(pairs: PairsManifest, photos: Sequence[str]) -> list[Pair]:
-    found: dict[str, Pair] = {}
-    for pair in pairs.split("test"):
-        if pair.photo in photos:
-            found.setdefault(pair.photo, pair)
-    return list(found.values())
+        gain = gain_entry(PSNR, score["refined"]["psnr_db"] - score["input"]["psnr_db"], unit=True)
+        before, after = (data_uri(pixels, QUALITY, SIDE_PX) for pixels in (input, restorer.refine(input)))
+        shown["runs"].append({"label": run.label, "input": before, "refined": after, "gain": gain})

@@ -73,11 +73,8 @@ def devices_for(gpus: Mapping[str, str], n_jobs: int, cores: Sequence[int]) -> l
         raise ConfigError("invalid hydra.launcher.n_jobs", expected="a number from 1", found=n_jobs)
     n_each = max(1, len(cores) // n_jobs)
     shares = [tuple(sorted(cores)[place * n_each :][:n_each]) for place in range(min(n_jobs, len(cores)))]
-    names = {1: "1 core"}
-    return [
-        Device(names.get(len(share), f"{len(share)} cores"), share, tuple(f"core-{core:04d}" for core in share))
-        for share in shares
-    ]
+    what = "1 core" if n_each == 1 else f"{n_each} cores"
+    return [Device(what, share, tuple(f"core-{core:04d}" for core in share)) for share in shares]
 
 
 def own_cores() -> list[int]:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import BusyError, ConfigError, StoppedError
-from jewelenh.files import write_atomically
-from jewelenh.sweeps.record import SWEEP_NAME, JobState, SweepJob, change_job, read_sweep, relative
+from jewelenh.files import read_json, write_atomically
+from jewelenh.sweeps.record import SWEEP_NAME, JobState, SweepJob, change_job, read_sweep
 
 LABEL, _PARENT, _REPORT = "JEWELENH_JOB_LABEL", "JEWELENH_PARENT", "JEWELENH_JOB_REPORT"
 """Environment variables of a job's process: what its log lines begin with, who started it, the file it reports in."""
@@ -51,7 +51,6 @@ class JobProcess:
     exit_code: int | None = field(default=None, init=False)
     is_stopping: bool = field(default=False, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _directory: str | None = field(default=None, init=False)
 
     def run(self, device: str, environment: Mapping[str, str] | None = None, keep_open: Sequence[int] = ()) -> SweepJob:
         """Run the job to its end and return its record; told to stop meanwhile, stop the job first."""
@@ -65,11 +64,7 @@ class JobProcess:
             with tempfile.TemporaryDirectory(prefix="jewelenh-job-") as folder:
                 report = Path(folder) / "report.json"
                 self._start({**(environment or {}), _REPORT: str(report)}, keep_open)
-                while self.exit_code is None:
-                    time.sleep(LOOK_EVERY_S)
-                    self._note_directory(_read(report))
-                said = _read(report)
-                self._note_directory(said)
+                code, said = self._followed(report)
         except Exception as error:
             self.stop()
             return self.ends("failed", reason=f"{type(error).__name__}: {error}")
@@ -77,7 +72,7 @@ class JobProcess:
             self.stop()
             self.ends(self.when_interrupted, reason="told to stop")
             raise
-        return self.ends(**_ending(self.exit_code, said), seconds=round(time.monotonic() - started_s, 1))
+        return self.ends(**_ending(code, said), seconds=round(time.monotonic() - started_s, 1))
 
     def ends(self, state: JobState, **changes: Any) -> SweepJob:
         """Put the job's end on the record."""
@@ -89,10 +84,10 @@ class JobProcess:
         if self._process is not None and self.exit_code is None:
             self._process.terminate()
 
-    def stop(self, grace_s: float = GRACE_S) -> None:
+    def stop(self) -> None:
         """Tell the process to stop, and kill it where it does not. Safe in a signal handler: takes no locks."""
         self.tell_to_stop()
-        end_s = time.monotonic() + grace_s
+        end_s = time.monotonic() + GRACE_S
         while self._process is not None and self.exit_code is None:
             if time.monotonic() > end_s:
                 self._process.kill()
@@ -116,12 +111,17 @@ class JobProcess:
         assert self._process is not None
         self.exit_code = self._process.wait()
 
-    def _note_directory(self, said: Mapping[str, Any]) -> None:
-        """Put the job's directory on the record as soon as it has one."""
-        directory = relative(Path(said["directory"]), self.sweep_dir) if "directory" in said else None
-        if directory != self._directory:
-            self._directory = directory
-            change_job(self.sweep_dir, self.number, directory=directory)
+    def _followed(self, report: Path) -> tuple[int, dict[str, Any]]:
+        """Put the job's directory on the record as soon as it has one; return its exit code and its last report."""
+        directory, code = None, None
+        while code is None:
+            time.sleep(LOOK_EVERY_S)
+            code = self.exit_code  # asked first: what it said at its end counts
+            said = read_json(report)
+            if said.get("directory", directory) != directory:
+                directory = said["directory"]
+                change_job(self.sweep_dir, self.number, directory=os.path.relpath(directory, self.sweep_dir))
+        return code, said
 
 
 def _ending(code: int, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,13 +148,6 @@ def _leave_last_lines(directory: Path, reason: str, n_lines: int = 20) -> None:
     lines = logs[0].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
     text = "\n".join([reason, "", "The log ends with:", *lines[-n_lines:], ""])
     (directory / TRACEBACK).write_text(text, encoding="utf-8")
-
-
-def _read(report: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(report.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
 
 
 def follow_launcher() -> None:

@@ -6,23 +6,17 @@ outputs/searches/<name>/sweep.json      a search: all of its calls together
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
-from jewelenh.files import explained, write_atomically
+from jewelenh.files import lock, write_atomically
 
 JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy"]
 ENDED = frozenset({"finished", "failed", "stopped", "skipped", "busy"})
-UNSUCCESSFUL = frozenset({"waiting", "running", "failed", "stopped", "skipped"})
-"""States of jobs without a result, once the launcher is done."""
-SWEEP_FILE = "sweep.json"
+SWEEP_FILE, LOCK = "sweep.json", ".sweep.lock"
 SWEEP_NAME = "JEWELENH_SWEEP"
 """Environment variable: tells a job's process that it is one of a sweep, and the sweep's name."""
 
@@ -56,10 +50,11 @@ class Sweep:
     name: str
     jobs: tuple[SweepJob, ...] = ()
 
-    def counts(self, numbers: Iterable[int] | None = None) -> dict[str, int]:
-        """Return how many jobs (of those with these `numbers`) are in each state."""
-        states = [job.state for job in self.jobs if numbers is None or job.number in set(numbers)]
-        return {state: states.count(state) for state in sorted(set(states))}
+
+def count_states(jobs: Iterable[SweepJob]) -> str:
+    """Return how many jobs are in each state: `1 failed, 2 finished`."""
+    states = sorted(job.state for job in jobs)
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
 
 def read_sweep(sweep_dir: Path) -> Sweep | None:
@@ -79,7 +74,8 @@ def write_sweep(sweep_dir: Path, sweep: Sweep) -> None:
 
 def add_jobs(sweep_dir: Path, sweep: Sweep, overrides: Sequence[Sequence[str]], first: int = 0) -> list[SweepJob]:
     """Put jobs on the record, which begins as `sweep`, and return them; numbers that it holds already are left out."""
-    with _held(sweep_dir):
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    with lock(sweep_dir / LOCK):
         known = read_sweep(sweep_dir) or sweep
         first = max([first, *(job.number + 1 for job in known.jobs)])
         jobs = [SweepJob(number, tuple(given)) for number, given in enumerate(overrides, first)]
@@ -88,28 +84,10 @@ def add_jobs(sweep_dir: Path, sweep: Sweep, overrides: Sequence[Sequence[str]], 
 
 
 def change_job(sweep_dir: Path, number: int, **changes: Any) -> SweepJob:
-    """Change what the record says of one job, and return that; two launchers may work on one record."""
-    with _held(sweep_dir):
+    """Change what the record says of one job, and return that: launchers, nodes and threads write on one record."""
+    with lock(sweep_dir / LOCK):
         known = read_sweep(sweep_dir)
         assert known is not None
         changed = {job.number: replace(job, **changes) if job.number == number else job for job in known.jobs}
         write_sweep(sweep_dir, replace(known, jobs=tuple(changed.values())))
     return changed[number]
-
-
-@contextlib.contextmanager
-def _held(sweep_dir: Path) -> Iterator[None]:
-    """Hold the record while it is read and written: launchers, nodes and threads write on it."""
-    with explained(sweep_dir):
-        sweep_dir.mkdir(parents=True, exist_ok=True)
-        held = FileLock(sweep_dir / ".sweep.lock", thread_local=False, fallback_to_soft=False)
-        held.acquire(poll_interval=0.02)
-    try:
-        yield
-    finally:
-        held.release()
-
-
-def relative(directory: Path, sweep_dir: Path) -> str:
-    """Return a job's directory as seen from the sweep's."""
-    return os.path.relpath(directory, sweep_dir)

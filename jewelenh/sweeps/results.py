@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import StageError
+from jewelenh.evaluation.scores import mean_by_photo
+from jewelenh.files import read_json
+from jewelenh.runs import read_run
 from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep
 
 LEVELS = ("mild", "moderate", "severe", "study")
 """In the order of tables; others follow by name."""
 NOT_SETTINGS = frozenset({"seed", "rerun", "busy", "fail_fast"})
-RUN_FILE, METRICS_FILE, CURVES = "run.json", "metrics.json", Path("csv") / "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,24 @@ class SweepRun:
     directory: Path | None
     about: Mapping[str, Any]
     """Of its run: level, seed, seconds, numbers."""
-    settings: str
+    settings: str = ""
     """What it has that other jobs of the sweep have not, besides level and seed."""
+
+    @cached_property
+    def given(self) -> dict[str, str]:
+        """Return its overrides by key."""
+        found = (override.partition("=") for override in self.job.overrides)
+        return {key.lstrip("+~"): value for key, _, value in found}
 
     @property
     def level(self) -> str:
-        """Return its degradation level."""
-        return level_of(self.job.overrides, self.about)
+        """Return its degradation level: of its run, else the one that it was asked for."""
+        return str(self.about.get("level") or self.given.get("degradation") or self.given.get("experiment") or "")
 
     @property
     def seed(self) -> int | None:
         """Return its seed."""
-        given = self.about.get("seed", _given(self.job.overrides).get("seed"))
+        given = self.about.get("seed", self.given.get("seed"))
         return None if given is None else int(given)
 
     @property
@@ -62,7 +69,7 @@ class SweepRun:
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """Return the `metrics.json` of the run's test, empty where there is none."""
-        content = _json(self.directory / METRICS_FILE) if self.directory and self.job.state == "finished" else {}
+        content = read_json(self.directory / "metrics.json") if self.directory and self.job.state == "finished" else {}
         return content if "summary" in content else {}
 
     def value(self, metric: str, column: str) -> float:
@@ -74,7 +81,7 @@ class SweepRun:
         """Return the rows of the run's CSV logs in order, those of earlier tries first."""
         if self.directory is None:
             return []
-        last = self.directory / CURVES
+        last = self.directory / "csv" / "metrics.csv"
         return [row for file in [*sorted(last.parent.glob("before-*.csv")), last] for row in _rows(file)]
 
 
@@ -97,12 +104,9 @@ class Group:
 
     def gains_db(self) -> list[float]:
         """Return the gain in PSNR of every photo that any run was tested on, averaged over versions and seeds."""
-        gains: dict[str, list[float]] = {}
-        for run in self.runs:
-            for photo in run.metrics["photos"]:
-                gain = photo["refined"]["psnr_db"] - photo["input"]["psnr_db"]
-                gains.setdefault(photo["photo"], []).append(gain)
-        return [statistics.fmean(values) for values in gains.values()]
+        photos = [photo for run in self.runs for photo in run.metrics["photos"]]
+        gains = [photo["refined"]["psnr_db"] - photo["input"]["psnr_db"] for photo in photos]
+        return list(mean_by_photo([photo["photo"] for photo in photos], gains))
 
     @property
     def val_gain_db(self) -> float:
@@ -119,16 +123,15 @@ class Group:
 class SweepResults:
     """A sweep and its runs."""
 
-    sweep_dir: Path
     sweep: Sweep
     runs: tuple[SweepRun, ...]
 
     @property
     def unfinished(self) -> list[SweepRun]:
         """Return the jobs without a result, the failed ones first."""
-        order = {"failed": 0, "stopped": 1, "skipped": 2, "busy": 3}
-        bad = [run for run in self.runs if run.job.state != "finished"]
-        return sorted(bad, key=lambda run: (order.get(run.job.state, 4), run.job.number))
+        order = ("failed", "stopped", "skipped", "busy", "waiting", "running")
+        bad = [run for run in self.runs if run.job.state in order]
+        return sorted(bad, key=lambda run: (order.index(run.job.state), run.job.number))
 
     @property
     def tested(self) -> list[SweepRun]:
@@ -137,16 +140,12 @@ class SweepResults:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Return the tested runs by level and settings."""
+        """Return the tested runs by level and settings, each group in the order of its seeds."""
         found: dict[tuple[str, str], list[SweepRun]] = {}
-        for run in self.runs:
+        for run in sorted(self.runs, key=lambda run: (_rank(run.level), run.job.number)):
             if run.metrics:
                 found.setdefault((run.level, run.settings), []).append(run)
-        groups = [
-            Group(level, settings, tuple(sorted(runs, key=lambda run: run.seed or 0)))
-            for (level, settings), runs in found.items()
-        ]
-        return sorted(groups, key=lambda group: (_rank(group.level), group.runs[0].job.number))
+        return [Group(*key, tuple(sorted(runs, key=lambda run: run.seed or 0))) for key, runs in found.items()]
 
 
 def read_results(sweep_dir: Path) -> SweepResults:
@@ -163,46 +162,28 @@ def read_results(sweep_dir: Path) -> SweepResults:
             expected="sweep.json, as python -m jewelenh.<job> -m leaves it",
             fix="sweep=latest, or the directory that a sweep named",
         )
-    directories = {
-        job.number: None if job.directory is None else (sweep_dir / job.directory).resolve() for job in sweep.jobs
-    }
-    about = {
-        number: {} if directory is None else _json(directory / RUN_FILE) for number, directory in directories.items()
-    }
-    settings = settings_of(
-        {job.number: job.overrides for job in sweep.jobs},
-        {job.number: level_of(job.overrides, about[job.number]) for job in sweep.jobs},
-    )
-    runs = [SweepRun(job, directories[job.number], about[job.number], settings[job.number]) for job in sweep.jobs]
-    return SweepResults(sweep_dir, sweep, tuple(runs))
+    runs = []
+    for job in sweep.jobs:
+        directory = None if job.directory is None else (sweep_dir / job.directory).resolve()
+        runs.append(SweepRun(job, directory, {} if directory is None else read_run(directory)))
+    keys = _varied(runs)
+    return SweepResults(sweep, tuple(replace(run, settings=_settings(run, keys)) for run in runs))
 
 
-def settings_of(overrides: Mapping[int, Sequence[str]], levels: Mapping[int, str | None]) -> dict[int, str]:
-    """Return per job the overrides in which the jobs differ, without seed and level."""
-    values = {number: _given(words) for number, words in overrides.items()}
-    keys = list(dict.fromkeys(key for given in values.values() for key in given))
+def _varied(runs: Sequence[SweepRun]) -> list[str]:
+    """Return the keys in whose values the runs differ, without seed and level."""
     chosen = []
-    for key in keys:
-        different = {given.get(key) for given in values.values()}
-        by_level = {(values[number].get(key), levels[number]) for number in values}
-        tells_the_level = key in {"experiment", "degradation"} and len(by_level) == len(different)
-        if len(different) > 1 and key not in NOT_SETTINGS and not tells_the_level:
+    for key in dict.fromkeys(key for run in runs for key in run.given):
+        n_values = len({run.given.get(key) for run in runs})
+        n_by_level = len({(run.given.get(key), run.level) for run in runs})
+        tells_the_level = key in {"experiment", "degradation"} and n_by_level == n_values
+        if n_values > 1 and key not in NOT_SETTINGS and not tells_the_level:
             chosen.append(key)
-    return {
-        number: " ".join(f"{_short(key, chosen)}={_rounded(given[key])}" for key in chosen if key in given)
-        for number, given in values.items()
-    }
+    return chosen
 
 
-def level_of(overrides: Sequence[str], about: Mapping[str, Any]) -> str:
-    """Return the level that a run's directory names, else the one that its overrides ask for."""
-    given = _given(overrides)
-    return str(about.get("level") or given.get("degradation") or given.get("experiment") or "")
-
-
-def _given(overrides: Sequence[str]) -> dict[str, str]:
-    found = (override.partition("=") for override in overrides)
-    return {key.lstrip("+~"): value for key, _, value in found}
+def _settings(run: SweepRun, keys: Sequence[str]) -> str:
+    return " ".join(f"{_short(key, keys)}={_rounded(run.given[key])}" for key in keys if key in run.given)
 
 
 def _rounded(value: str) -> str:
@@ -214,25 +195,14 @@ def _rounded(value: str) -> str:
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
-    """Return the end of a dotted key that is enough to tell it from the others."""
-    parts = key.split(".")
-    for n_parts in range(1, len(parts)):
-        end = ".".join(parts[-n_parts:])
-        if sum(other.endswith(end) for other in keys) == 1:
-            return end
-    return key
+    """Return the end of a dotted key where no other key has the same."""
+    ends = [other.rpartition(".")[2] for other in keys]
+    end = key.rpartition(".")[2]
+    return end if ends.count(end) == 1 else key
 
 
 def _rank(level: str) -> tuple[int, str]:
     return (LEVELS.index(level) if level in LEVELS else len(LEVELS), level)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _rows(file: Path) -> list[Mapping[str, float]]:

@@ -24,7 +24,7 @@ from jewelenh.images import Pixels, from_signed, to_signed
 from jewelenh.metrics import METRICS
 from jewelenh.pairs.contract import Pair, PairsManifest
 from jewelenh.reporting.render import markdown
-from jewelenh.reporting.scores import score_columns, score_values
+from jewelenh.reporting.scores import score_record
 from jewelenh.reporting.sheet import Picture, sheet
 
 PSNR = METRICS["psnr_db"]
@@ -117,8 +117,8 @@ class Resources(pl.Callback):
 
 def log_test(loggers: Iterable[Logger], scores: ScoreTable, pictures: dict[str, Image.Image], step: int) -> None:
     """Put every test photo's scores, and pictures, on the dashboards."""
-    columns = ["stem", *score_columns(scores)]
-    rows = [[score.stem, *score_values(scores, score)] for score in scores.ranked()]
+    records: list[dict[str, Any]] = [{"stem": one.stem, **score_record(scores, one)} for one in scores.ranked()]
+    columns, rows = list(records[0]), [list(record.values()) for record in records]
     for logger in _dashboards(loggers):
         if isinstance(logger, WandbLogger):
             logger.log_table("test/photos", columns=columns, data=rows, step=step)

@@ -31,7 +31,7 @@ def drawn():
             "gains": gains_plot(PSNR, tables, "gains"),
             "scatter": scatter_plot(PSNR, tables, "scatter"),
             "interval": interval_plot(PSNR, found, "interval"),
-            "chart": chart(NAME, [Line(NAME, ((1, -0.2), (2, 0.4)), 0), Line("two", ((1, 0.1),), 1, "2 2")], "c").svg,
+            "chart": chart(NAME, [Line(NAME, ((1, -0.2), (2, 0.4)), 0), Line("two", ((1, 0.1),), 1, "2 2")], "c"),
         }
 
     return draw
@@ -66,7 +66,7 @@ def test_every_photo_is_a_dot_with_its_name_and_gain(drawn):
 
 
 def test_a_chart_goes_to_the_right_and_up():
-    svg = chart("curve", [Line("one", ((1, -0.2), (2, 0.4)), 0)], "key").svg
+    svg = chart("curve", [Line("one", ((1, -0.2), (2, 0.4)), 0)], "key")
     path = re.search(r"<title>one: 0.4</title>\s*<path d=\"M ([\d.]+) ([\d.]+)\s+L ([\d.]+) ([\d.]+)", svg)
     assert path is not None
     x0, y0, x1, y1 = map(float, path.groups())
