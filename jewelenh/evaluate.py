@@ -9,24 +9,16 @@ from jewelenh.schemas import Evaluate
 @job("evaluate", Evaluate)
 def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
-    from jewelenh.evaluation.run import check_names
+    from jewelenh.evaluation.run import open_checkpoints
     from jewelenh.reporting.evaluation import report
     from jewelenh.runs import find_checkpoint
 
     wanted = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     files = [find_checkpoint(one, config.paths.output_dir) for one in wanted]
-    check_names(files, config.names)
     pairs_dir = None if config.pairs_dir is None else config.pairs_dir.expanduser()
     folder = run_dir() if config.report_dir is None else config.report_dir.expanduser()
-    findings, _ = report(
-        files,
-        folder,
-        config,
-        pairs_dir=pairs_dir,
-        names=config.names,
-        hardware=config.hardware,
-        trust=config.trust,
-    )
+    subjects = open_checkpoints(files, pairs_dir, config.names, config.hardware, config.trust)
+    findings, _ = report(subjects, folder, config)
     return float(findings.first.against_target.summary["psnr_db"]["gain"])
 
 

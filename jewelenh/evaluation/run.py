@@ -95,8 +95,10 @@ def open_checkpoints(
     """Read checkpoints and the pairs they are scored on.
 
     Raises:
+        ConfigError: there are none, one is named twice, or `names` does not fit.
         CheckpointError, PairsError: see `refinement.checkpoint`, `pairs.contract`; or checkpoints of other pairs.
     """
+    _check_names(files, names)
     read = dict(zip(names or names_of(files), (read_checkpoint(file, trust) for file in files), strict=True))
     restorers = {name: Restorer(one.network(), one.enhancer, hardware=hardware) for name, one in read.items()}
     return Subjects(read, restorers, _pairs_of(read, pairs_dir))
@@ -161,8 +163,7 @@ def _pairs_of(read: Mapping[str, Checkpoint], pairs_dir: Path | None) -> PairsMa
     return read_pairs(next(iter(trained_on.values())))
 
 
-def check_names(files: Sequence[Path], names: Sequence[str] | None) -> None:
-    """Hold the checkpoints and their names against each other; raise ConfigError where they cannot be told apart."""
+def _check_names(files: Sequence[Path], names: Sequence[str] | None) -> None:
     if not files:
         raise ConfigError("checkpoint is empty.", expected="latest, a run directory, a .ckpt file, or a list of them")
     twice = sorted({str(file) for file in files if [other.resolve() for other in files].count(file.resolve()) > 1})

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
-from jewelenh.config import Hardware, Scoring
+from jewelenh.config import Scoring
 from jewelenh.evaluation.photos import in_photos
-from jewelenh.evaluation.run import Findings, evaluate, open_checkpoints, same_everywhere
+from jewelenh.evaluation.run import Findings, Subjects, evaluate, same_everywhere
 from jewelenh.files import require_writable, write_atomically
 from jewelenh.metrics import METRICS
 from jewelenh.reporting import plots
@@ -42,24 +42,14 @@ MOST_ROWS = 500
 PSNR = METRICS["psnr_db"]
 
 
-def report(
-    checkpoints: Sequence[Path],
-    folder: Path,
-    settings: Scoring = Scoring(),
-    *,
-    pairs_dir: Path | None = None,
-    names: Sequence[str] | None = None,
-    hardware: Hardware = Hardware(),
-    trust: Sequence[str] = (),
-) -> tuple[Findings, dict[str, Path]]:
+def report(subjects: Subjects, folder: Path, settings: Scoring = Scoring()) -> tuple[Findings, dict[str, Path]]:
     """Score checkpoints on the same pairs, leave everything in `folder` and print the tables.
 
     Raises:
         ConfigError: the folder cannot be written.
-        CheckpointError, PairsError, WeightsError: see `evaluation.run`.
+        PairsError, WeightsError: see `evaluation.run`.
     """
     require_writable(folder, "report_dir")
-    subjects = open_checkpoints(checkpoints, pairs_dir, names, hardware, trust)
     shown_names = list(subjects.checkpoints)
     thumbnails = Thumbnails(shown_names[0])
     with same_everywhere():

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from jewelenh.chain import Chain
 from jewelenh.config import Hardware
+from jewelenh.evaluation.run import open_checkpoints
 from jewelenh.hardware import has_gpu, n_cores, native_precision
 from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import attempt, build
@@ -187,7 +188,7 @@ def _test_pairs(
     hardware: Hardware, trust: tuple[str, ...], trainer: pl.Trainer, checkpoint: Path, folder: Path
 ) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
-    findings, files = report([checkpoint], folder, hardware=hardware, trust=trust)
+    findings, files = report(open_checkpoints([checkpoint], hardware=hardware, trust=trust), folder)
     scores = findings.first.against_target
     with Image.open(files["comparison.png"]) as picture:
         log_test(trainer.loggers, scores, {"test/comparison": picture.convert("RGB")}, trainer.global_step)

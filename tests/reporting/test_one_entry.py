@@ -24,11 +24,12 @@ entry = metrics.Metric("mae", "MAE", mae, 4, higher_is_better=False, definition=
 metrics.METRICS["mae"] = entry
 metrics.PIXEL_METRICS = (*metrics.PIXEL_METRICS, entry)
 
+from jewelenh.evaluation.run import open_checkpoints
 from jewelenh.reporting.evaluation import report
 from jewelenh.reporting.sweep import write_report
 
 run = Path(sys.argv[1])
-report([run / "checkpoints" / "best.ckpt"], run)
+report(open_checkpoints([run / "checkpoints" / "best.ckpt"]), run)
 write_report(Path(sys.argv[2]), photos=0)
 from jewelenh.reporting.card import Exported, model_card
 from jewelenh.refinement.checkpoint import read_checkpoint

@@ -1,9 +1,11 @@
 """The one result of a sweep: tables, curves, and what failed first."""
 
 import csv
+import json
 import re
 
 import pytest
+from drawn_scores import checkpoint_of
 from sweep_record import fake_run
 
 from jewelenh.errors import StageError
@@ -97,6 +99,20 @@ def test_the_photos_shown_are_those_that_most_runs_were_tested_on(tmp_path):
     runs = read_results(tmp_path / "sweeps" / "now").tested
     runs[0].metrics["photos"].append({"stem": "c-0", "photo": "c"})
     assert set(chosen_photos(runs, 2)) == {"a", "b"} and chosen_photos(runs, 9)[2] == "c"
+
+
+def test_pictures_of_another_packages_network_need_the_users_word(drawn_pairs_of_32, tmp_path, caplog):
+    sweep_dir = tmp_path / "sweeps" / "now"
+    run = fake_run(sweep_dir, 0, 0.5)
+    checkpoint_of(run / "checkpoints" / "best.ckpt", drawn_pairs_of_32.directory, 0.1)
+    content = json.loads((run / "metrics.json").read_text())
+    pair = drawn_pairs_of_32.split("test")[0]
+    content["photos"] = [{**content["photos"][0], "stem": pair.stem, "photo": pair.photo}]
+    (run / "metrics.json").write_text(json.dumps(content))
+    assert "The same photos" not in write_report(sweep_dir)["report.html"].read_text()
+    assert "no pictures of job 0" in caplog.text
+    page = write_report(sweep_dir, trust=["drawn_scores"])["report.html"].read_text()
+    assert "The same photos" in page and page.count('alt="refined"') == 1 and '<b class="better">+0.50 dB</b>' in page
 
 
 def test_a_folder_without_jobs_is_no_sweep(run_job, tmp_path):
