@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import cv2
 import numpy as np
 
 from jewelenh.config import Split
@@ -16,6 +15,7 @@ from jewelenh.pairs.contract import SPLITS, Finding, Pair, PairsManifest, SplitN
 from jewelenh.seeds import seed_for
 
 HASH_SIDE = 8
+_SMALL = 32
 
 
 def perceptual_hash(pixels: Pixels) -> int:
@@ -25,9 +25,20 @@ def perceptual_hash(pixels: Pixels) -> int:
     and Benchmarking of Perceptual Image Hash Functions", 2010). As 32 bits are always set, distances are even.
     """
     grey = to_uint8(pixels).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    low = cv2.dct(resize(grey, 32, 32, "area").astype(np.float64))[:HASH_SIDE, :HASH_SIDE]
+    low = _COSINES @ resize(grey, _SMALL, _SMALL, "area").astype(np.float64) @ _COSINES.T
     bits = (low > np.median(low)).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _cosines() -> Pixels:
+    """Return the first rows of the orthonormal DCT-II matrix, (8, 32)."""
+    k, n = np.arange(HASH_SIDE)[:, None], np.arange(_SMALL)[None]
+    rows = np.cos(np.pi * k * (2 * n + 1) / (2 * _SMALL)) * np.sqrt(2 / _SMALL)
+    rows[0] /= np.sqrt(2)
+    return np.asarray(rows)
+
+
+_COSINES = _cosines()
 
 
 def near_pairs(hashes: Sequence[int], max_bits: int) -> list[tuple[int, int]]:
