@@ -43,11 +43,12 @@ check: $(FULL) ## lint, formatting, types
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-test: $(FULL) ## all tests
-	$(PY) -m pytest
+test: $(FULL) ## all tests: the quick ones side by side, then the slow ones, which start processes of their own
+	$(PY) -m pytest -n auto --maxprocesses=4 -m "not slow"
+	$(PY) -m pytest -m slow
 
-test-fast: $(FULL) ## tests without the slow ones: under a minute
-	$(PY) -m pytest -m "not slow"
+test-fast: $(FULL) ## tests without the slow ones
+	$(PY) -m pytest -n auto --maxprocesses=4 -m "not slow"
 
 bench: $(FULL) ## speed, each against its reference in one run
 	@for part in experiments/bench/*.py; do echo "== $$part"; $(PY) $$part || exit 1; done

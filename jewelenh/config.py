@@ -164,7 +164,7 @@ class Preview:
 
     def __post_init__(self) -> None:
         if self.photos is not None and not self.levels:
-            raise ValueError("preview=true beside preview.photos")
+            raise ValueError("photos beside levels alone: add preview=true")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -233,7 +233,7 @@ def _explained(error: BaseException, name: str) -> str:
         return explain(error, name, CONF_DIR)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full: {error.filename or ''}\n  fix:      free some space; {KEPT}"
-    if isinstance(error, OSError) and not HydraConfig.initialized():
+    if isinstance(error, OSError) and not _has_run_dir():
         fix = "paths.output_dir=<a folder you can write>"
         return f"{error.strerror or error}: {error.filename or ''}\n  fix:      {fix}"
     if isinstance(error, ImportError) and error.name == "cv2":  # opencv-python, written over the headless build
@@ -245,11 +245,19 @@ def _explained(error: BaseException, name: str) -> str:
     )
 
 
+def _has_run_dir() -> bool:
+    """Say whether Hydra got as far as a directory for this job."""
+    try:
+        return run_dir().is_dir()
+    except (ValueError, OmegaConfBaseException):
+        return False
+
+
 def _write_traceback(error: BaseException) -> Path | None:
     try:
         file = run_dir() / "traceback.txt"
         file.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-    except (OSError, ValueError):
+    except (OSError, ValueError, OmegaConfBaseException):
         return None
     return file
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jewelenh.degradation.preview import Preview, in_words, preview, wanted_preview
+from jewelenh.config import Preview, parse
+from jewelenh.degradation.preview import in_words, preview
 from jewelenh.degradation.run import degrade
 from jewelenh.errors import ConfigError, SourceError
 from jewelenh.images import read_photo
@@ -91,9 +92,8 @@ def test_draws_in_words():
     assert in_words({"noise": {"salt_pepper_amount": 0.0, "seed": 1}}) == ["nothing drawn"]
 
 
-def test_what_is_asked_for_is_checked():
-    assert wanted_preview({"photos": None, "levels": {}}) is None
+def test_what_is_asked_for_is_checked(level):
     with pytest.raises(ConfigError, match="preview=true"):
-        wanted_preview({"photos": 4, "levels": {}})
+        parse(Preview, {"photos": 4, "levels": {}}, "preview")
     with pytest.raises(ConfigError, match=r"preview\.photos"):
-        wanted_preview({"photos": 0, "levels": {"mild": {}}})
+        parse(Preview, {"photos": 0, "levels": {"mild": level("mild")}}, "preview")

@@ -104,7 +104,7 @@ def test_metrics_of_another_checkpoint_stay_out_of_the_card(run_job, checkpoint,
 @pytest.mark.parametrize(
     ("overrides", "code", "words"),
     [
-        (["format=tflite"], 2, ["Invalid configuration", "onnx or safetensors", "tflite"]),
+        (["format=tflite"], 2, ["Invalid configuration", "'onnx' or 'safetensors'", "tflite"]),
         (["checkpoint=text.ckpt"], 1, ["no readable checkpoint"]),
         (["checkpoint=cut.ckpt"], 1, ["no readable checkpoint"]),
         (["checkpoint=new.ckpt"], 1, ["another version", "99"]),

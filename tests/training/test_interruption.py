@@ -92,7 +92,7 @@ class Worse(pl.Callback):
 
 
 def test_last_is_the_last_epoch_and_best_the_best(run, tmp_path):
-    configured = OmegaConf.load(CONF / "callbacks" / "default.yaml")
+    configured = OmegaConf.load(CONF / "callbacks" / "none.yaml")
     made = []
     for name in ("best", "last"):
         node = OmegaConf.merge(configured[name], {"dirpath": str(tmp_path)})
