@@ -17,7 +17,7 @@ def main(config: Demo) -> None:
     from jewelenh.demonstration.server import run, temporary_folder
     from jewelenh.demonstration.session import Session
     from jewelenh.errors import JewelenhError
-    from jewelenh.runs import find_checkpoint
+    from jewelenh.refinement.checkpoint import find_checkpoint
 
     if importlib.util.find_spec("gradio") is None:
         raise JewelenhError("The demo needs Gradio.", fix="pip install 'jewelenh[demo]'")

@@ -10,8 +10,8 @@ from jewelenh.schemas import Evaluate
 def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
     from jewelenh.evaluation.run import open_checkpoints
+    from jewelenh.refinement.checkpoint import find_checkpoint
     from jewelenh.reporting.evaluation import report
-    from jewelenh.runs import find_checkpoint
 
     wanted = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     files = [find_checkpoint(one, config.paths.output_dir) for one in wanted]

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
     from jewelenh.exporting.run import export, require_format
-    from jewelenh.refinement.checkpoint import read_checkpoint
+    from jewelenh.refinement.checkpoint import find_checkpoint, read_checkpoint
     from jewelenh.reporting.card import read_metrics
-    from jewelenh.runs import find_checkpoint
 
     format = require_format(config.format, config.chain)
     checkpoint = read_checkpoint(find_checkpoint(config.checkpoint, config.paths.output_dir), config.trust)

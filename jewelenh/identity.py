@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from jewelenh.config import Source, parse
-from jewelenh.runs import LAST, find_checkpoint
+from jewelenh.runs import LAST
 from jewelenh.sources import choose, find_photos
 
 VERSION = 1
@@ -52,6 +52,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     if cfg.get("source") and cfg.source.kind == "folder" and cfg.source.root is not None:
         values["source.root"] = _photos(json.dumps(OmegaConf.to_container(cfg.source), sort_keys=True), cfg.seed)
     if cfg.get("ckpt_path") is not None:
+        from jewelenh.refinement.checkpoint import find_checkpoint  # and with it torch
+
         values["ckpt_path"] = _sha256(find_checkpoint(cfg.ckpt_path, Path(cfg.paths.output_dir), LAST))
     return values
 

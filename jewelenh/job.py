@@ -94,6 +94,9 @@ def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callab
             register_resolvers()
             failures.clear()
             sys.argv[1:] = [_long_form(argument) for argument in sys.argv[1:]]
+            # Before torch: threads that wait in sleep cost other programs nothing (0.16 against 0.69 s of processor
+            # time a step of experiment=compact on two cores that others used too).
+            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises instead of printing a traceback,
             os.environ.setdefault("OC_CAUSE", "1")  # and OmegaConf keeps what a resolver raised
             with _terminated_by_exception():

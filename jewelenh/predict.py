@@ -13,10 +13,10 @@ def main(config: Predict) -> None:
     """Run `python -m jewelenh.predict`."""
     from jewelenh.enhancement.weights import identity_of
     from jewelenh.manifest import sha256_of
+    from jewelenh.refinement.checkpoint import find_checkpoint
     from jewelenh.restoration.prediction import predict
     from jewelenh.restoration.restorer import Restorer
     from jewelenh.restoration.results import Output
-    from jewelenh.runs import find_checkpoint
 
     checkpoint = find_checkpoint(config.checkpoint, config.paths.output_dir)
     restorer = Restorer.from_checkpoint(

@@ -7,7 +7,6 @@ What is trained is `model.recipe`: `refinement` (the chain's network), `adversar
 from __future__ import annotations
 
 import logging
-import os
 
 from jewelenh.job import job, overrides, run_dir
 from jewelenh.schemas import Train
@@ -25,9 +24,6 @@ def main(config: Train) -> float:
         if run.is_finished:
             log.info("this run is finished (rerun=true makes it again): %s", run.directory)
         else:
-            # Before torch: threads that wait in sleep cost other programs nothing (0.16 against 0.69 s of processor
-            # time a step of experiment=compact on two cores that others used too).
-            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
             if config.model.recipe == "esrgan":
                 from jewelenh.enhancer_training.recipe import enhancer as recipe
             else:

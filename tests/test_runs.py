@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from jewelenh.errors import BusyError, ConfigError, StoppedError
-from jewelenh.runs import find_checkpoint, held, is_follower, read_run
+from jewelenh.refinement.checkpoint import find_checkpoint
+from jewelenh.runs import held, is_follower, read_run
 
 
 def make(directory, error=None, checkpoint=False, **settings):

@@ -24,10 +24,10 @@ from jewelenh.evaluation.run import open_checkpoints
 from jewelenh.hardware import has_gpu, n_cores, native_precision
 from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import attempt, build
-from jewelenh.refinement.checkpoint import describe, targets
+from jewelenh.refinement.checkpoint import describe, find_checkpoint, targets
 from jewelenh.refinement.module import RefinementModule
 from jewelenh.reporting.evaluation import report
-from jewelenh.runs import BEST, CHECKPOINTS, LAST, Run, find_checkpoint, is_follower
+from jewelenh.runs import BEST, CHECKPOINTS, LAST, Run, is_follower
 from jewelenh.schemas import AdversarialModel, EnhancerModel, Train
 from jewelenh.sources import check_source
 from jewelenh.training.adversarial import AdversarialModule, warm_start

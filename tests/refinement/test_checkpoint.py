@@ -9,9 +9,8 @@ import torch
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import CheckpointError
-from jewelenh.refinement.checkpoint import KEY, describe, read_checkpoint
+from jewelenh.refinement.checkpoint import KEY, describe, find_checkpoint, read_checkpoint
 from jewelenh.refinement.networks import RefinementCNN
-from jewelenh.runs import find_checkpoint
 
 CONFIG = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
 
