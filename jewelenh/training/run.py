@@ -139,7 +139,9 @@ def _trainer(config: Train, module: pl.LightningModule) -> dict[str, Any]:
         settings["precision"] = PRECISIONS[native_precision(device)]
     clip = settings.get("gradient_clip_val")
     if clip is not None and not module.automatic_optimization:
-        log.info("trainer.gradient_clip_val=%s is for one optimiser; the two of this model have a gradient_clip", clip)
+        key = "adversarial" if isinstance(config.model, AdversarialModel) else "opponent.settings"
+        said = "trainer.gradient_clip_val=%s is for one optimiser; these two are clipped by model.%s.gradient_clip"
+        log.info(said, clip, key)
         settings["gradient_clip_val"] = None
     return settings
 
