@@ -1,4 +1,4 @@
-"""Whether W&B can be reached, found out before its client is asked: it would wait, or ask for a login."""
+"""Which dashboards a run is on, whether W&B can be reached before its client is asked, and that its run is closed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import logging
 import netrc
 import os
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,3 +63,16 @@ def _is_reachable(host: str) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextmanager
+def wandb_closed() -> Iterator[None]:
+    """Close the run that W&B has open in this process, or the next training here would be written into it."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=exit_code)

@@ -35,7 +35,7 @@ from jewelenh.training.callbacks import BestValidation
 from jewelenh.training.dashboards import log_test
 from jewelenh.training.interruption import usable_checkpoint
 from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
-from jewelenh.training.loggers import installed
+from jewelenh.training.loggers import installed, wandb_closed
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +80,12 @@ def train(config: Train, run: Run, recipe: Callable[[Train, Chain], Recipe]) -> 
     check_room(run.directory, made.module, n_checkpoints(callbacks))
     if not is_follower():
         made.data.prepare_data()
-    for logger in loggers:
-        logger.log_hyperparams(as_plain(config))
-    with memory_advice(), _interrupts_passed_on(trainer):
-        trainer.fit(made.module, datamodule=made.data, ckpt_path=_resumed(config, run), weights_only=True)
-    return {**_conclude(trainer, made, run.directory), **best.numbers} if trainer.is_global_zero else {}
+    with wandb_closed():
+        for logger in loggers:
+            logger.log_hyperparams(as_plain(config))
+        with memory_advice(), _interrupts_passed_on(trainer):
+            trainer.fit(made.module, datamodule=made.data, ckpt_path=_resumed(config, run), weights_only=True)
+        return {**_conclude(trainer, made, run.directory), **best.numbers} if trainer.is_global_zero else {}
 
 
 def refinement(config: Train, chain: Chain) -> Recipe:
