@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jewelenh.config import Split
 from jewelenh.errors import JewelenhError
 from jewelenh.images import Pixels, read_photo, to_uint8
 from jewelenh.manifest import Manifest, read_manifest
 from jewelenh.pairs.contract import Pair, PairsManifest, SplitName, read_pairs
+from jewelenh.pairs.split import near_any
 
 
 def in_photos(n: int) -> str:
@@ -76,8 +78,11 @@ def read_original(path: Path | None) -> Pixels | None:
 
 
 def leaks(trained_on: Mapping[str, Path], pairs: PairsManifest, split: SplitName) -> list[str]:
-    """Return a sentence for each checkpoint (name to its pairs) that was trained on some of the photos of a split."""
-    scored = {_content(pair) for pair in pairs.split(split)}
+    """Return sentences for each checkpoint (name to its pairs) that was trained on photos of a split, or on their like.
+
+    Photos are compared by content and, for copies that were encoded or resized again, by perceptual hash.
+    """
+    scored = {_content(pair): _hash(pair) for pair in pairs.split(split)}
     found = []
     for name, directory in trained_on.items():
         who = "this network" if name == "refined" else name
@@ -86,13 +91,24 @@ def leaks(trained_on: Mapping[str, Path], pairs: PairsManifest, split: SplitName
         except JewelenhError:
             found.append(f"The pairs that {who} was trained on are gone: it may have seen these photos.")
             continue
-        n_seen = len(scored & {_content(pair) for pair in own.split("train")})
-        if n_seen:
-            seen = f"{n_seen} of {in_photos(len(scored))}"
-            found.append(f"{seen}: {who} was trained on them, so this is no test of it.")
+        train = {_content(pair): _hash(pair) for pair in own.split("train")}
+        bits = own.spec.get("split", {}).get("near_duplicate_bits")
+        bits = Split.near_duplicate_bits if bits is None else bits
+        others = [value for content, value in scored.items() if content not in train and value is not None]
+        n_near = sum(near_any(others, [value for value in train.values() if value is not None], bits))
+        near = f"near-duplicates of them (perceptual hashes within {bits} bits)"
+        for n_seen, what in ((len(scored.keys() & train.keys()), "them"), (n_near, near)):
+            if n_seen:
+                seen = f"{n_seen} of {in_photos(len(scored))}"
+                found.append(f"{seen}: {who} was trained on {what}, so this is no test of it.")
     return found
 
 
 def _content(pair: Pair) -> str:
     """Return the raw photo's hash, where the pairs know it."""
     return str(pair.record.get("source", {}).get("raw") or pair.photo)
+
+
+def _hash(pair: Pair) -> int | None:
+    """Return the raw photo's perceptual hash, where the pairs know it."""
+    return int(pair.record["hash"], 16) if "hash" in pair.record else None

@@ -46,10 +46,19 @@ def near_pairs(hashes: Sequence[int], max_bits: int) -> list[tuple[int, int]]:
     values = np.array(hashes, np.uint64)
     found: list[tuple[int, int]] = []
     for i in range(len(values) - 1):
-        differing = (values[i + 1 :] ^ values[i])[:, None].view(np.uint8)
-        n_bits = np.unpackbits(differing, axis=1).sum(axis=1, dtype=np.int64)
-        found += [(i, i + 1 + int(j)) for j in np.flatnonzero(n_bits <= max_bits)]
+        found += [(i, i + 1 + int(j)) for j in np.flatnonzero(_n_bits(values[i], values[i + 1 :]) <= max_bits)]
     return found
+
+
+def near_any(some: Sequence[int], others: Sequence[int], max_bits: int) -> list[bool]:
+    """Say of each hash whether it differs from one of `others` in at most `max_bits` bits."""
+    values = np.array(others, np.uint64)
+    return [bool((_n_bits(np.uint64(value), values) <= max_bits).any()) for value in some]
+
+
+def _n_bits(value: np.uint64, others: Pixels) -> Pixels:
+    """Return in how many bits each of `others`, (n,) uint64, differs from `value`."""
+    return np.asarray(np.unpackbits((others ^ value)[:, None].view(np.uint8), axis=1).sum(axis=1, dtype=np.int64))
 
 
 def group_photos(hashes: Mapping[str, int], max_bits: int | None, seed: int) -> dict[str, str]:

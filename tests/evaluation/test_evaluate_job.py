@@ -5,11 +5,14 @@ import json
 import re
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from drawn_pairs import Upstream, drawn_photo, small_pairs
 from drawn_scores import checkpoint_of, drawn, drawn_alexnet
 
+from jewelenh.config import Split
 from jewelenh.evaluation.photos import read_pixels
 
 
@@ -156,6 +159,23 @@ def test_photos_of_the_training_are_no_test(run_job, runs, drawn_pairs_of_32, tm
     lost = checkpoint_of(tmp_path / "lost.ckpt", tmp_path / "gone", 0.1)
     told = run_job("evaluate", f"checkpoint={lost}", f"pairs_dir={twin.directory}")
     assert "may have seen these photos" in told.out
+
+
+def test_copies_of_training_photos_that_were_encoded_again_are_no_test(run_job, tmp_path):
+    options = small_pairs(split=Split(near_duplicate_bits=4))
+    ours, theirs = Upstream(tmp_path / "ours"), Upstream(tmp_path / "theirs")
+    for number in range(12):
+        photo = drawn_photo(number)
+        ours.photo(f"{number}.png", photo)
+        jpeg = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+        theirs.photo(f"copy of {number}.jpg", cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    trained_on, copies = ours.write(tmp_path / "ours", options), theirs.write(tmp_path / "theirs", options)
+    run = checkpoint_of(tmp_path / "run.ckpt", trained_on.directory, 0.1)
+    scored = {pair.photo.removeprefix("copy of ").replace("jpg", "png") for pair in copies.split("train")}
+    n_seen = len(scored & {pair.photo for pair in trained_on.split("train")})
+    outcome = run_job("evaluate", f"checkpoint={run}", f"pairs_dir={copies.directory}", "split=train")
+    assert n_seen > 3 and outcome.code == 0, outcome.err
+    assert f"{n_seen} of {len(scored)} photos: this network was trained on near-duplicates of them" in outcome.out
 
 
 def test_lpips_joins_where_its_weights_are(run_job, tmp_path):
