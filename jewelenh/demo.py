@@ -27,7 +27,7 @@ def main(config: Demo) -> None:
     trained()  # or it says what is missing
     with temporary_folder() as folder:
         place, cache_dir = folder / "results", config.paths.cache_dir
-        session = Session(config.levels, config.seed, place, cache_dir, config.hardware, config.trust)
+        session = Session(config.levels, config.seed, place, cache_dir, config.hardware, config.trust, config.metadata)
         run(config.server, config.limits, session, trained, folder)
     logging.getLogger(__name__).info("demo: ended, its files are deleted")
 

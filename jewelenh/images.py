@@ -33,6 +33,10 @@ MAX_PIXELS = 178_956_970
 """Photos with more pixels are refused before they are decoded (Pillow's own bound against decompression bombs)."""
 Resample: TypeAlias = Literal["area", "bilinear", "bicubic", "lanczos", "nearest"]
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
+_FAITHFUL = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
+"""Pillow's 8-bit modes, which become RGB without a guess; 16 bits are OpenCV's."""
+_PLANES = ExifTags.Base.PlanarConfiguration
+_KINDS = "grey, palette, RGB or CMYK of 8 bits, grey or RGB of 16"
 _CV2_RESAMPLE: dict[str, int] = {
     "nearest": cv2.INTER_NEAREST_EXACT,  # the pixel whose centre is nearest; INTER_NEAREST is up to a pixel off
     "bilinear": cv2.INTER_LINEAR,
@@ -56,6 +60,8 @@ class Photo:
     """The ICC profile that `pixels` are in, carried along untouched."""
     exif: bytes | None = None
     """EXIF block without its orientation, which is applied."""
+    n_frames: int = 1
+    """Frames or pages in the file; `pixels` are the first."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,7 +107,8 @@ def read_photo(path: Path) -> Photo:
 def decode(data: bytes, where: object = "image") -> Photo:
     """Decode JPEG, PNG, WebP, TIFF or BMP bytes to an upright RGB photo.
 
-    CMYK is converted through its own profile to sRGB where it has one. Truncated, unknown and oversized files raise.
+    CMYK is converted through its own profile to sRGB where it has one. Truncated, unknown and oversized files raise,
+    and kinds that cannot be read faithfully, such as floats. Of several frames the first is read.
 
     Raises:
         ImageError: naming `where` and the reason.
@@ -110,15 +117,49 @@ def decode(data: bytes, where: object = "image") -> Photo:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-            return _decode_16bit(image, data) or _decode_8bit(image)
+            _require_faithful(image, where)
+            return replace(_decode_16bit(image, data) or _decode_8bit(image), n_frames=_count_frames(image))
     except Image.DecompressionBombError as error:
         raise ImageError(
             "The photo is too large.", where=where, expected=f"<= {MAX_PIXELS} pixels", found=error
         ) from error
     except UnidentifiedImageError as error:
+        if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+            what = "This TIFF is damaged, or of a kind that is not read."
+            raise ImageError(what, where=where, expected=_KINDS, fix="save it as one of these") from error
         raise ImageError("The file is not an image, whatever its name says.", where=where) from error
     except (OSError, ValueError, SyntaxError, struct.error, zlib.error, cv2.error, MemoryError) as error:
         raise ImageError(f"The photo is damaged: {str(error) or repr(error)}.", where=where) from error
+
+
+def _require_faithful(image: Image.Image, where: object) -> None:
+    """Refuse by name what would come out black, negative or mixed up."""
+    found = None
+    if _is_16bit(image):
+        tags = getattr(image, "tag_v2", {})
+        meaning, planes = tags.get(ExifTags.Base.PhotometricInterpretation, 2), tags.get(_PLANES, 1)
+        if meaning not in {1, 2} or planes != 1:  # OpenCV gives the negative of 0, and mixes up planes
+            found = f"{image.format} of 16 bits, photometric interpretation {meaning}, planar configuration {planes}"
+    elif image.mode not in _FAITHFUL:
+        meaning = {"F": "floating-point numbers", "I": "signed or 32-bit whole numbers"}.get(image.mode, image.mode)
+        found = f"{image.format} of {meaning}"
+    if found:
+        what = "A photo of this kind cannot be read faithfully."
+        raise ImageError(what, where=where, expected=_KINDS, found=found, fix="save it as one of these")
+
+
+def _count_frames(image: Image.Image) -> int:
+    """Count frames or pages; the second picture in a phone's JPEG (MPO) is a map or a preview, no frame."""
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+
+
+def n_frames_of(data: bytes) -> int:
+    """Return how many frames or pages an image file has, decoding none; 1 for what is no image."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return _count_frames(image)
+    except Exception:  # `decode` says what is wrong with it
+        return 1
 
 
 def _decode_8bit(image: Image.Image) -> Photo:
@@ -164,11 +205,11 @@ def _decode_16bit(image: Image.Image, data: bytes) -> Photo | None:
 
 
 def _is_16bit(image: Image.Image) -> bool:
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if image.mode.startswith("I;16"):
         return True
     if image.format == "PNG":
-        return ";16" in str(getattr(image, "tile", ""))
-    return image.format == "TIFF" and 16 in tuple(getattr(image, "tag_v2", {}).get(258, ()))
+        return image.mode == "I" or ";16" in str(getattr(image, "tile", ""))
+    return image.format == "TIFF" and image.mode != "I" and 16 in tuple(getattr(image, "tag_v2", {}).get(258, ()))
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

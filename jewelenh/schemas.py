@@ -248,6 +248,8 @@ class Predict(Job):
     """From the enhancer's picture alone (0) to the refined one (1)."""
     stages: bool = False
     """Also write the enhancer's picture, as <name>_enhanced."""
+    metadata: Literal["keep", "safe", "none"] = "safe"
+    """`safe` leaves out place, serial numbers and names, `none` all EXIF; the colour profile always stays."""
     trust: tuple[str, ...] = ()
     """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""
 
@@ -264,6 +266,8 @@ class Demo(Job):
     """Levels that the page offers."""
     server: Server = Field(default_factory=Server)
     limits: Limits = Field(default_factory=Limits)
+    metadata: Literal["keep", "safe", "none"] = "safe"
+    """Of the files to download: `safe` leaves out place, serial numbers and names, `none` all EXIF."""
     trust: tuple[str, ...] = ()
     """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""
 

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from jewelenh.config import Source
 from jewelenh.errors import ImageError, SourceError
 from jewelenh.files import explained, write_atomically
-from jewelenh.images import read_bytes
+from jewelenh.images import n_frames_of, read_bytes
 from jewelenh.manifest import Item, StoredFile, sha256_of
 from jewelenh.progress import progress
 from jewelenh.seeds import seed_for
@@ -70,7 +71,16 @@ def fetch(source: Source, seed: int, data_dir: Path) -> Selection:
         for stem in stems:
             _index(stage, root, stem)
             advance()
-        return stage.commit(stems)
+        selection = stage.commit(stems)
+    say_frames([item.stem for item in selection.items if "frames" in item.record])
+    return selection
+
+
+def say_frames(stems: Sequence[str]) -> None:
+    """Warn of photos of which only the first frame or page is read."""
+    if stems:
+        more = f" and {len(stems) - 5} more" if len(stems) > 5 else ""
+        log.warning("only the first frame or page is read of %d: %s%s", len(stems), ", ".join(stems[:5]), more)
 
 
 def _index(stage: Stage, root: Path, stem: str) -> None:
@@ -79,27 +89,29 @@ def _index(stage: Stage, root: Path, stem: str) -> None:
         stat = path.stat()
         stamp = {"photo": stem, "mtime_ns": stat.st_mtime_ns, "bytes": stat.st_size}
         known: Item | None = stage.items.get(stem)
-        if known and known.record == stamp and known.files["image"].path == str(path):
+        if known and known.record.items() >= stamp.items() and known.files["image"].path == str(path):
             return
         data = read_bytes(path)
     except (OSError, ImageError) as error:
         stage.fail(stem, str(error) if isinstance(error, ImageError) else f"{error.strerror}: {path}")
         return
-    stored = StoredFile(str(path), sha256_of(data), len(data))
-    stage.note(stem, stored.sha256, {"image": stored}, stamp)
+    stored, n_frames = StoredFile(str(path), sha256_of(data), len(data)), n_frames_of(data)
+    record = {**stamp, "frames": n_frames} if n_frames > 1 else stamp
+    stage.note(stem, stored.sha256, {"image": stored}, record)
 
 
 def find_photos(root: Path, extensions: Sequence[str]) -> list[str]:
     """Return the relative POSIX paths of all photos below `root`, sorted; hidden files and folders are left out.
 
-    Links to folders are followed, each real folder once.
+    Links to folders are followed, each real folder once. Files of other endings are counted in the log.
 
     Raises:
         SourceError: the folder is not there, cannot be read, or holds no photo.
     """
     _require_folder(root)
     suffixes = {extension.lower() for extension in extensions}
-    stems = sorted(stem for stem in _walk(root) if Path(stem).suffix.lower() in suffixes)
+    found = [(stem, Path(stem).suffix.lower()) for stem in _walk(root)]
+    stems = sorted(stem for stem, suffix in found if suffix in suffixes)
     if not stems:
         raise SourceError(
             "No photos were found.",
@@ -107,6 +119,9 @@ def find_photos(root: Path, extensions: Sequence[str]) -> list[str]:
             expected=f"files ending in {' '.join(sorted(suffixes))}",
             fix="give another folder with source.root=..., or other endings with source.extensions=[...]",
         )
+    if others := Counter(suffix or "no ending" for _, suffix in found if suffix not in suffixes):
+        shown = ", ".join(f"{n} {suffix}" for suffix, n in sorted(others.items()))
+        log.info("left out in %s for their endings: %s", root, shown)
     return stems
 
 

@@ -23,6 +23,7 @@ from jewelenh.images import (
     encode_png,
     from_signed,
     from_unit,
+    n_frames_of,
     read_photo,
     resize,
     to_signed,
@@ -110,6 +111,42 @@ def test_16_bits_stay_16_bits(kind, n_channels):
     assert np.array_equal(photo.pixels, np.repeat(values, 3, axis=2) if n_channels == 1 else values[..., :3])
     assert photo.is_grey == (n_channels == 1)
     assert n_channels < 4 or np.array_equal(photo.alpha, values[..., 3])
+
+
+def tiff(values, **options: object) -> bytes:
+    file = io.BytesIO()
+    pytest.importorskip("tifffile").imwrite(file, values, **options)
+    return file.getvalue()
+
+
+STRANGE = np.random.default_rng(4).random((6, 9))
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (stored(Image.fromarray(STRANGE.astype(np.float32)), "TIFF"), "floating-point"),
+        (stored(Image.fromarray((STRANGE * 2**30).astype(np.int32)), "TIFF"), "32-bit"),
+        (tiff(np.stack([STRANGE] * 3, 2).astype(np.float32), photometric="rgb"), "of a kind that is not read"),
+        (tiff(DEEP[..., 0], photometric="miniswhite"), "interpretation 0"),  # came out as its negative
+        (tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"), "planar"),  # came out mixed up
+        (tiff(np.dstack([DEEP, DEEP[..., 0]]), photometric="separated"), "interpretation 5"),
+    ],
+    ids=["float grey", "int32", "float RGB", "white is zero", "planes", "CMYK"],
+)
+def test_kinds_that_cannot_be_read_faithfully_are_refused_by_name(data, word):
+    with pytest.raises(ImageError, match=word) as caught:
+        decode(data, "a.tif")
+    assert "grey or RGB of 16" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_is_read_and_they_are_counted(kind):
+    frames = [Image.fromarray(np.full((6, 9, 3), level, np.uint8)) for level in (0, 255, 128)]
+    data = stored(frames[0], kind, save_all=True, append_images=frames[1:])
+    photo = decode(data)
+    assert photo.n_frames == n_frames_of(data) == 3 and photo.pixels.max() < 30
+    assert n_frames_of(stored(frames[0], "PNG")) == n_frames_of(b"text") == 1
 
 
 def test_16_to_8_bits_rounds_to_the_nearest():

@@ -7,6 +7,7 @@ import zipfile
 from typing import get_args, get_type_hints
 
 import pytest
+from PIL import Image
 
 from jewelenh.config import Source
 from jewelenh.errors import SourceError
@@ -49,6 +50,18 @@ def test_fetch_indexes_by_content_and_only_what_is_new(photos, tmp_path):
     again = fetch(source, 42, tmp_path / "data")
     keys = {item.stem: item.key for item in again.items}
     assert again.n_made == 1 and keys["rings/p01.png"] == keys["rings/p03.png"]
+
+
+def test_frames_after_the_first_and_other_endings_are_said(photos, tmp_path, caplog):
+    frames = [Image.new("RGB", (48, 48), colour) for colour in ("red", "blue")]
+    frames[0].save(photos / "pages.tif", save_all=True, append_images=frames[1:])
+    (photos / "a.heic").write_bytes(b"x")
+    caplog.set_level("INFO")
+    for _ in range(2):  # what is indexed already is said again
+        caplog.clear()
+        fetch(Source(kind="folder", root=photos), 42, tmp_path / "data")
+        assert "only the first frame or page is read of 1: pages.tif" in caplog.text
+        assert "for their endings: 1 .heic" in caplog.text
 
 
 def test_unreadable_photos_are_failures_not_stops(photos, tmp_path):

@@ -18,6 +18,7 @@ from jewelenh.demonstration.session import Request, Result, Session
 from jewelenh.demonstration.upload import read_upload
 from jewelenh.errors import JewelenhError
 from jewelenh.restoration.results import Output
+from jewelenh.sources import say_frames
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,10 @@ class Actions:
             return _nothing(messages.welcome())
         try:
             output = Output(FORMATS[format], int(quality), SIZES[scale], float(strength))  # type: ignore[arg-type]
+            upload = read_upload(Path(photo), self.limits, self.session.metadata)
+            say_frames([upload.name] if upload.photo.n_frames > 1 else [])
             request = Request(
-                read_upload(Path(photo), self.limits), self._find(checkpoint), None if level == AS_IT_IS else level,
+                upload, self._find(checkpoint), None if level == AS_IT_IS else level,
                 output, None if reference is None else read_upload(Path(reference), self.limits),
             )  # fmt: skip
             result = self.session.restore(request, lambda share, text: progress(share, desc=text))

@@ -26,7 +26,7 @@ from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode
 from jewelenh.refinement.input_statistics import OutOfRange, out_of_range
 from jewelenh.restoration.restorer import Restorer, rescale
-from jewelenh.restoration.results import Output, check_fits, photo_file, result_name
+from jewelenh.restoration.results import Metadata, Output, check_fits, photo_file, result_name
 
 KEPT_BYTES = 1 << 30
 """Of enlarged pictures that are kept, so that another strength or format need not enhance again."""
@@ -107,9 +107,10 @@ class Session:
         cache_dir: Path | None = None,
         hardware: Hardware = Hardware(),
         trust: Sequence[str] = (),
+        metadata: Metadata = "safe",
     ) -> None:
         self.levels, self.seed, self.folder = levels, seed, folder
-        self.cache_dir, self.hardware, self.trust = cache_dir, hardware, trust
+        self.cache_dir, self.hardware, self.trust, self.metadata = cache_dir, hardware, trust, metadata
         self._restorers: Cache[Restorer] = Cache(KEPT_RESTORERS, lambda restorer: 1)
         self._enhanced: Cache[Photo] = Cache(KEPT_BYTES, lambda photo: int(photo.pixels.nbytes))
         self._results: Cache[Result] = Cache(KEPT_BYTES, _n_bytes, Result.delete_files)

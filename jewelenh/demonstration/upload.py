@@ -12,6 +12,7 @@ from jewelenh.config import Limits
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import sha256_of
+from jewelenh.restoration.results import Metadata, with_metadata
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Upload:
     photo: Photo
 
 
-def read_upload(path: Path, limits: Limits) -> Upload:
-    """Read a dropped file.
+def read_upload(path: Path, limits: Limits, metadata: Metadata = "safe") -> Upload:
+    """Read a dropped file, with the EXIF that the results may carry.
 
     Raises:
         ImageError: empty, too large, damaged, or no image; `where` is its name alone, not where the demo keeps it.
@@ -43,7 +44,7 @@ def read_upload(path: Path, limits: Limits) -> Upload:
             fix="a smaller file, or start the demo with a larger limits.file_mb",
         )
     _check_pixels(data, name, limits)
-    return Upload(name, sha256_of(data), decode(data, name))
+    return Upload(name, sha256_of(data), with_metadata(decode(data, name), metadata))
 
 
 def _check_pixels(data: bytes, name: str, limits: Limits) -> None:

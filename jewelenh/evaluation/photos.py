@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jewelenh.config import Split
 from jewelenh.errors import JewelenhError
 from jewelenh.images import Pixels, read_photo, to_uint8
 from jewelenh.manifest import Manifest, read_manifest
 from jewelenh.pairs.contract import Pair, PairsManifest, SplitName, read_pairs
 from jewelenh.pairs.split import near_any
+
+NEAR_BITS = 4
+"""Photos this near are taken for copies where the training pairs were split without asking."""
 
 
 def in_photos(n: int) -> str:
@@ -92,8 +94,8 @@ def leaks(trained_on: Mapping[str, Path], pairs: PairsManifest, split: SplitName
             found.append(f"The pairs that {who} was trained on are gone: it may have seen these photos.")
             continue
         train = {_content(pair): _hash(pair) for pair in own.split("train")}
-        bits = own.spec.get("split", {}).get("near_duplicate_bits")
-        bits = Split.near_duplicate_bits if bits is None else bits
+        given = own.spec.get("split", {}).get("near_duplicate_bits")
+        bits: int = NEAR_BITS if given is None else given
         others = [value for content, value in scored.items() if content not in train and value is not None]
         n_near = sum(near_any(others, [value for value in train.values() if value is not None], bits))
         near = f"near-duplicates of them (perceptual hashes within {bits} bits)"

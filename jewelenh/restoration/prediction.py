@@ -16,8 +16,8 @@ from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress
 from jewelenh.restoration.restorer import Restorer, rescale
-from jewelenh.restoration.results import Output, check_fits, names_of, photo_file
-from jewelenh.sources import find_photos
+from jewelenh.restoration.results import Output, check_fits, names_of, photo_file, with_metadata
+from jewelenh.sources import find_photos, say_frames
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,9 @@ class _Run:
                 return None
             if any(file.resolve() == path.resolve() for file in files):
                 raise ImageError("The result would replace the original.", where=path, fix="another output folder")
-            photo = decode(data, path)
+            photo = with_metadata(decode(data, path), self.settings.metadata)
+            if photo.n_frames > 1:
+                say_frames([stem])
             check_fits(photo, names[0], self.settings, self.restorer.upscaler.scale)
         except ImageError as error:
             self._fail(stem, error)

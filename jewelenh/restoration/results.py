@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import cv2
+from PIL import ExifTags, Image
 from pydantic import Field
 
 from jewelenh.config import Probability
@@ -19,6 +21,14 @@ LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 """What libjpeg (JPEG_MAX_DIMENSION) and libwebp (WEBP_MAX_DIMENSION) write; PNG has room for all photos."""
 ENHANCED = "_enhanced"
 """Ends the name of the enhancer's own picture."""
+
+Metadata: TypeAlias = Literal["keep", "safe", "none"]
+PRIVATE = {
+    *(0x013B, 0x013C, 0x9C9D, 0xA430),  # Artist, HostComputer, XPAuthor, CameraOwnerName
+    *(0xA420, 0xA431, 0xA435, 0xC62F),  # ImageUniqueID, serial numbers of body, lens, and camera (DNG)
+    *(0x8825, 0x927C, 0x02BC, 0x83BB, 0x8649),  # GPS, and blocks that may repeat it all: maker's, XMP, IPTC, Photoshop
+}
+"""EXIF tags that say where, by whom, or with which device; the copyright stays, which is meant to be read."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Output:
     """From the enhancer's picture alone (0) to the refined one (1)."""
     stages: bool = False
     """Also write the enhancer's picture, as <name>_enhanced."""
+    metadata: Metadata = "safe"
+    """`safe` leaves out place, serial numbers and names, `none` all EXIF; the colour profile always stays."""
 
 
 def result_name(stem: str, output: Output) -> str:
@@ -47,6 +59,22 @@ def result_name(stem: str, output: Output) -> str:
         return stem if suffix in WRITABLE else f"{stem}.png"
     fits = suffix == f".{output.format}" or {suffix, output.format} == {".jpeg", "jpg"}
     return stem if fits else f"{stem}.{output.format}"
+
+
+def with_metadata(photo: Photo, metadata: Metadata) -> Photo:
+    """Return a photo with the EXIF that its result may carry; pixels are upright already, whatever is left out."""
+    if metadata == "keep" or photo.exif is None:
+        return photo
+    exif = Image.Exif()
+    try:
+        exif.load(photo.exif if metadata == "safe" else b"")
+        for block in (exif.get_ifd(ExifTags.IFD.Exif), exif):
+            for tag in PRIVATE & set(block):
+                del block[tag]
+        data = exif.tobytes() if len(exif) else None
+    except (ValueError, TypeError, KeyError, OSError, SyntaxError, struct.error):  # damaged, so not known to be safe
+        data = None
+    return replace(photo, exif=data)
 
 
 def names_of(stem: str, output: Output) -> list[str]:

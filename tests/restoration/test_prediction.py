@@ -52,6 +52,31 @@ def test_strange_but_good_photos_are_restored_and_keep_what_they_carry(run, tmp_
         assert ExifTags.Base.Orientation not in image.getexif()
 
 
+def private_exif() -> Image.Exif:
+    """Return EXIF that says where, by whom and with which camera, and whose work it is."""
+    block = exif(6)
+    block[ExifTags.Base.Artist] = "An Owner"
+    block[ExifTags.Base.Copyright] = "Shop"
+    block.get_ifd(ExifTags.IFD.Exif).update({0xA430: "An Owner", 0xA431: "SN-1", 0x927C: b"SN-1", 0x829A: 0.5})
+    block.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (48.0, 8.0, 0.0)})
+    return block
+
+
+@pytest.mark.parametrize("format", ["jpg", "png", "webp"])
+def test_place_serial_numbers_and_names_are_left_out_unless_asked_for(run, tmp_path, format):
+    write_all(tmp_path / "in", {"a.jpg": saved(RGB, "JPEG", exif=private_exif(), icc_profile=SRGB)})
+    for metadata in ("keep", "safe", "none"):
+        (file,) = run(metadata=metadata, output=tmp_path / metadata, format=format).made
+        with Image.open(file) as image:
+            found, inner = image.getexif(), image.getexif().get_ifd(ExifTags.IFD.Exif)
+            assert image.info["icc_profile"] == SRGB and image.size == (4 * 12, 4 * 20)  # upright
+            assert (ExifTags.IFD.GPSInfo in found) == (metadata == "keep")
+            assert (0xA431 in inner) == (metadata == "keep") and (0x829A in inner) == (metadata != "none")
+            assert found.get(ExifTags.Base.Copyright) == (None if metadata == "none" else "Shop")
+        leaked = [word for word in (b"An Owner", b"SN-1") if word in file.read_bytes()]
+        assert bool(leaked) == (metadata == "keep")
+
+
 def test_bad_photos_are_listed_with_their_reasons_and_the_rest_is_made(run, tmp_path, caplog):
     write_all(tmp_path / "in", {name: data for name, (data, _) in BAD.items()} | {"good.png": GOOD["one.png"]})
     os.mkfifo(tmp_path / "in" / "fifo.png")
