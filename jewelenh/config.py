@@ -326,6 +326,8 @@ class Limits:
     file_mb: Annotated[float, Field(gt=0, le=2000)] = 50.0
     megapixels: Annotated[float, Field(gt=0, le=178)] = 12.0
     """Of an upload; with an x4 enhancer the result has sixteen times as many."""
+    hourly_mb: Annotated[float, Field(gt=0)] = 2000.0
+    """Of all uploads together; they are deleted after an hour."""
     queue: Annotated[int, Field(ge=1, le=1000, strict=True)] = 16
     """Requests that may wait; one is worked on at a time."""
 

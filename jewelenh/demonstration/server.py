@@ -10,14 +10,18 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jewelenh.config import Limits, Server
 from jewelenh.demonstration.checkpoints import Trained
 from jewelenh.demonstration.session import Session
-from jewelenh.errors import ConfigError
+from jewelenh.errors import ConfigError, JewelenhError
+from jewelenh.files import lock
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ POLICY = (
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 """Whatever the page may contain, the browser asks nobody else for anything."""
+PREFIX, LOCK = "jewelenh-demo-", ".lock"
+"""Of the temporary folder, and in it."""
 SLACK_BYTES = 65536
 """Around an upload, what the form that carries it takes."""
 
@@ -56,6 +62,45 @@ def with_policy(app: Any) -> Any:
     return answer
 
 
+def guarded(app: Any, limit_bytes: float, kept_s: float) -> Any:
+    """Refuse what a page of another origin sends, and uploads beyond `limit_bytes` within the `kept_s` they are kept.
+
+    A browser sends forms of foreign pages with this machine's rights, and says in `Origin` whose they are.
+    """
+    taken: deque[tuple[float, int]] = deque()
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
+            refusal = _refusal(scope, taken, limit_bytes, time.monotonic() - kept_s)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return answer
+
+
+def _refusal(scope: Any, taken: deque[tuple[float, int]], limit_bytes: float, since_s: float) -> Any:
+    """Return the answer to a request that is refused, else None; an upload that is let in is added to `taken`."""
+    from starlette.responses import PlainTextResponse
+
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    own = {headers.get("host"), headers.get("x-forwarded-host")}
+    if "origin" in headers and urlsplit(headers["origin"]).netloc not in own:
+        return PlainTextResponse("This page takes nothing from pages of other origins.", 403)
+    if not scope["path"].endswith("/upload"):
+        return None
+    if not headers.get("content-length", "").isdigit():
+        return PlainTextResponse("An upload says how long it is.", 411)
+    while taken and taken[0][0] < since_s:
+        taken.popleft()
+    n_bytes = int(headers["content-length"])
+    if n_bytes + sum(size for _, size in taken) > limit_bytes:
+        return PlainTextResponse("There is no room for more uploads now (limits.hourly_mb).", 413)
+    taken.append((time.monotonic(), n_bytes))
+    return None
+
+
 def run(
     server: Server, limits: Limits, session: Session, trained: Callable[[], Sequence[Trained]], folder: Path
 ) -> None:
@@ -75,24 +120,33 @@ def run(
 
 
 def until_signal() -> threading.Event:
-    """Return what Ctrl-C or SIGTERM sets, so that the files are deleted however the demo ends."""
+    """Return what Ctrl-C, SIGTERM or a closed terminal sets, so that the files are deleted however the demo ends."""
     stopped = threading.Event()
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, lambda *_: stopped.set())
     return stopped
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder for uploads and results, Gradio's included, that is deleted in the end."""
-    folder = Path(tempfile.mkdtemp(prefix="jewelenh-demo-"))
+    """Yield a folder for uploads and results, Gradio's included, that is deleted in the end.
+
+    What demos left that could not do so, because they were killed, is deleted first: their locks are free.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
+        if not left.parent.is_symlink():
+            with contextlib.suppress(JewelenhError), lock(left, blocking=False):
+                shutil.rmtree(left.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, so before that
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with lock(folder / LOCK):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def copy_samples(samples: Sequence[Path], folder: Path) -> list[Path]:
@@ -121,7 +175,10 @@ def serve(page: Any, server: Server, limits: Limits) -> tuple[str, str | None]:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    middleware = [Middleware(with_policy)]
+    from jewelenh.demonstration.page import DELETE_AFTER_S, DELETE_EVERY_S
+
+    kept = {"limit_bytes": limits.hourly_mb * 1e6, "kept_s": DELETE_AFTER_S + DELETE_EVERY_S}
+    middleware = [Middleware(with_policy), Middleware(guarded, **kept)]
     if is_local(server.host) and not server.share:  # a foreign name for this address is an attack
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", server.host]))
     fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}

@@ -1,11 +1,24 @@
 """The job before anything is served: what it needs, what it refuses, and to whom it shows itself."""
 
+import asyncio
+import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from demo_parts import write_checkpoint
 
-from jewelenh.demonstration.server import copy_samples, is_local, temporary_folder, with_policy
+from jewelenh.demonstration.server import (
+    copy_samples,
+    guarded,
+    is_local,
+    temporary_folder,
+    until_signal,
+    with_policy,
+)
 
 
 def test_without_a_checkpoint_it_says_how_to_get_one(run_job):
@@ -101,9 +114,81 @@ def test_the_temporary_folder_is_gone_in_the_end_even_after_an_error(tmp_path, m
     assert not folder.exists() and photo.exists()
 
 
-def test_every_answer_carries_the_policy():
-    import asyncio
+def test_a_later_start_deletes_what_killed_demos_left_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = (
+        "import os; from jewelenh.demonstration.server import temporary_folder as t\n"
+        "with t() as f: (f / 'photo.jpg').write_bytes(b'x'); print(f, flush=True); os.kill(os.getpid(), 9)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    left, other = Path(killed.stdout.strip()), tmp_path / "jewelenh-demo-notes"
+    other.mkdir()
+    (tmp_path / "jewelenh-demo-link").symlink_to(left)
+    assert killed.returncode == -9 and (left / "photo.jpg").exists()
+    with temporary_folder() as first:
+        assert not left.exists() and other.exists()
+        with temporary_folder():
+            assert first.exists()  # its demo lives
 
+
+def test_a_closed_terminal_ends_it_and_nohup_does_not(monkeypatch):
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        stopped = until_signal()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stopped.wait(10)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stopped = until_signal()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stopped.is_set()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def answered(app, method="POST", path="/gradio_api/upload", **headers):
+    """Return the status with which an ASGI app answers."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    found = [(name.replace("_", "-").encode(), str(value).encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "headers": found}
+    asyncio.run(app(scope, None, send))
+    return sent[0]["status"]
+
+
+def passing(limit_bytes=100.0, kept_s=3600.0):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    return guarded(app, limit_bytes, kept_s)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://127.0.0.1:7860", 200), *((other, 403) for other in ("http://evil.example", "http://[::1]:9", "null"))],
+)
+def test_a_page_of_another_origin_sends_nothing(origin, status):
+    here = {"host": "127.0.0.1:7860", "content_length": 9}
+    assert answered(passing(), origin=origin, **here) == status
+    assert answered(passing(), path="/gradio_api/queue/join", origin=origin, **here) == status
+    assert answered(passing(), method="GET", origin=origin, **here) == 200
+    assert answered(passing(), **here) == 200  # no browser
+
+
+def test_uploads_are_bounded_together():
+    app = passing(limit_bytes=100)
+    assert [answered(app, content_length=n) for n in (60, 40, 1)] == [200, 200, 413]
+    assert answered(app, path="/gradio_api/queue/join", content_length=50) == 200
+    assert answered(passing()) == answered(passing(), content_length="-5") == 411
+    app = passing(limit_bytes=100, kept_s=-1)  # deleted by now
+    assert [answered(app, content_length=80) for _ in range(3)] == [200, 200, 200]
+
+
+def test_every_answer_carries_the_policy():
     sent = []
 
     async def app(scope, receive, send):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from demo_parts import MODERATE, seen, write_checkpoint
-from PIL import Image
-from strange_photos import GOOD, noise, saved
+from PIL import ExifTags, Image
+from strange_photos import GOOD, exif, noise, saved
 
 from jewelenh.config import Source
 from jewelenh.degradation.run import degrade
@@ -39,6 +39,18 @@ def test_the_demos_file_is_the_one_that_predict_writes(session, trained, upload,
     done = predict(restorer, "id", tmp_path / "uploads" / name, tmp_path / "predicted", output, [])
     assert result.file.name == done.made[0].name
     assert result.file.read_bytes() == done.made[0].read_bytes()
+
+
+def test_place_and_names_do_not_go_into_the_files(session, trained, upload):
+    block = exif(6)
+    block[ExifTags.Base.Artist] = "An Owner"
+    block.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (48.0, 8.0, 0.0)})
+    photo = upload("a.jpg", saved(Image.fromarray(noise(24, 30, 7)), "JPEG", exif=block))
+    result = session.restore(Request(photo, trained, "moderate", Output()))
+    for file in (result.file, result.degraded_file):
+        with Image.open(file) as image:
+            assert image.getexif()[ExifTags.Base.Make] == "Maker" and ExifTags.IFD.GPSInfo not in image.getexif()
+        assert b"An Owner" not in file.read_bytes()
 
 
 def test_a_level_is_the_one_of_the_degrade_job(session, trained, upload, tmp_path):
