@@ -4,7 +4,7 @@
     Upscaler.load(enhancer).upscale_many((key, photo), ...) -> (key, photo or ImageError), ...
 
 A photo that fits goes through whole; a larger one in tiles (`tiling`). Colours and alpha are planes of their own.
-A tile's bytes do not depend on what shares its batch (`executor`).
+A tile's bytes do not depend on what shares its batch (`batching`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
-import torch
 
 from jewelenh.config import Enhancer, Hardware
-from jewelenh.enhancement.batching import Batches
-from jewelenh.enhancement.executor import CpuExecutor, CudaExecutor, Executor, Forward, Forwards
+from jewelenh.enhancement.batching import Batches, Executor
 from jewelenh.enhancement.network import Network, load_network
 from jewelenh.enhancement.weights import find_weights
 from jewelenh.errors import ConfigError, ImageError
@@ -47,7 +45,7 @@ class Upscaler:
 
             self.official = OfficialEngine(network, enhancer.strength, hardware, self.device)
         self.precision: Precision = self.official.precision if self.official else self._supported_precision()
-        self._forwards = Forwards(network, self.device, enhancer.strength, hardware.compile)
+        self.executor = Executor(network, self.device, enhancer.strength, hardware.compile)
         log.info("enhancer runs on %s in %s, engine %s", self.device, self.precision, enhancer.engine)
 
     @classmethod
@@ -71,49 +69,26 @@ class Upscaler:
         Raises:
             ImageError: not enough memory for the smallest tile, or NaN in the result.
         """
-        ((_, result),) = self._upscaled([("photo", photo)], alone=True)
+        ((_, result),) = self.upscale_many([("photo", photo)])
         if isinstance(result, ImageError):
             raise result
         return result
 
     def upscale_many(self, photos: Iterable[tuple[K, Photo]]) -> Iterator[tuple[K, Photo | ImageError]]:
-        """Enlarge photos as they come, in flat memory; results come in another order, each with its key."""
-        yield from self._upscaled(photos, alone=False)
-
-    def _upscaled(self, photos: Iterable[tuple[K, Photo]], alone: bool) -> Iterator[tuple[K, Photo | ImageError]]:
-        if self.official:
-            for key, photo in photos:
-                yield key, self.official.upscale(photo)
-            return
-        executor = self._open_executor(alone)
-        try:
-            batches = Batches(self.network, executor, self.hardware, self.precision)
-            under_way: deque[_Enlargement[K]] = deque()
-            for key, photo in photos:
-                one = _Enlargement(key, photo, self.network.scale)
-                if under_way and sum(other.n_bytes for other in under_way) + one.n_bytes > OPEN_BYTES:
-                    batches.finish()
-                    yield from _finished(under_way)
-                under_way.append(one)
-                for pixels in one.planes:
-                    batches.add(pixels, one.results.append)
+        """Yield (key, enlarged photo or what went wrong with it), in any order."""
+        batches = self.official or Batches(self.executor, self.hardware, self.precision)
+        under_way: deque[_Enlargement[K]] = deque()
+        for key, photo in photos:
+            one = _Enlargement(key, photo, self.network.scale)
+            if under_way and sum(other.n_bytes for other in under_way) + one.n_bytes > OPEN_BYTES:
+                batches.finish()
                 yield from _finished(under_way)
-            batches.finish()
+            under_way.append(one)
+            for pixels in one.planes:
+                batches.add(pixels, one.results.append)
             yield from _finished(under_way)
-        finally:
-            executor.close()
-
-    def _open_executor(self, alone: bool) -> Executor:
-        if self.device.type == "cuda":
-            return CudaExecutor(self._forward_for, self.device)
-        n_threads = torch.get_num_threads()
-        # A photo alone gets all cores; so does compiled code, which has its thread count built in.
-        return CpuExecutor(self._forward_for, n_threads, 1 if alone or self.hardware.compile else min(n_threads, 8))
-
-    def _forward_for(self, kind: np.dtype[np.unsignedinteger]) -> Forward:
-        """16-bit photos are computed in fp32 unless told otherwise: bf16 has 8 bits, fp16 has 11."""
-        deep = kind == np.uint16 and self.hardware.precision == "auto"
-        return self._forwards.at("fp32" if deep else self.precision)
+        batches.finish()
+        yield from _finished(under_way)
 
     def _supported_precision(self) -> Precision:
         precision = choose_precision(self.hardware.precision, self.device)

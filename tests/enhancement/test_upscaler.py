@@ -5,7 +5,7 @@ import io
 import shutil
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from jewelenh.config import Enhancer, Hardware, parse
 from jewelenh.enhancement import batching
 from jewelenh.enhancement.batching import NotFiniteError
-from jewelenh.enhancement.executor import Pending, Result
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.errors import ConfigError, ImageError
-from jewelenh.images import Photo, Pixels, encode_png
+from jewelenh.images import Photo, encode_png
 
 ODD_SIZES = [(37, 53), (64, 64), (101, 30), (3, 90)]
 
@@ -100,6 +99,16 @@ def test_bytes_do_not_depend_on_company(enhancer, precision, hardware):
         together = dict(upscaler.upscale_many(reversed(photos.items())))
         assert together.keys() == photos.keys()
         assert all(np.array_equal(together[key].pixels, alone[key].pixels) for key in photos)
+
+
+def test_every_precision_is_made_from_the_weights_as_they_were_read(enhancer, hardware):
+    """16-bit photos are enlarged in fp32 also where the photos before them were not."""
+    deep = Photo(drawn(24, 31, dtype=np.uint16))
+    expected = Upscaler.load(enhancer, hardware).upscale(deep).pixels
+    upscaler = Upscaler.load(enhancer, dataclasses.replace(hardware, precision="auto"))
+    upscaler.precision = "bf16"  # as on hardware that has it
+    result = dict(upscaler.upscale_many([("eight bits", Photo(drawn(24, 31))), ("deep", deep)]))
+    assert np.array_equal(result["deep"].pixels, expected)
 
 
 def test_torch_threads_are_as_before(enhancer, hardware):
@@ -216,34 +225,14 @@ OUT_OF_MEMORY = [
 ]
 
 
-class BatchExecutor:
-    """Takes batches as a GPU does, on the CPU: full length, whatever is left in the last one."""
-
-    takes_batches, depth, device = True, 2, torch.device("cpu")
-
-    def __init__(self, upscaler: Upscaler) -> None:
-        self.forward = upscaler._forward_for
-
-    def submit(self, batch: Sequence[Pixels], length: int) -> Pending:
-        stacked = np.zeros((length, *batch[0].shape), batch[0].dtype)
-        np.stack(batch, out=stacked[: len(batch)])
-        large, is_finite = self.forward(stacked.dtype)(torch.from_numpy(stacked))
-        return lambda: (large.numpy()[: len(batch)], is_finite.numpy()[: len(batch)])
-
-    def run(self, batch: Sequence[Pixels], length: int) -> Result:
-        return self.submit(batch, length)()
-
-    def close(self) -> None:
-        pass
-
-
-def in_batches(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> Upscaler:
-    monkeypatch.setattr(upscaler, "_open_executor", lambda alone: BatchExecutor(upscaler))
+def in_batches(upscaler: Upscaler) -> Upscaler:
+    """Take the way of a GPU, on the CPU: stacks of full length, whatever is left in the last one."""
+    upscaler.executor.stacks = True
     return upscaler
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["torch", "cpu allocator", "numpy"])
-def test_out_of_memory_halves_the_batch_and_redoes_only_it(enhancer, caplog, monkeypatch, error, hardware):
+def test_out_of_memory_halves_the_batch_and_redoes_only_it(enhancer, caplog, error, hardware):
     photos = [(k, Photo(drawn(90, 100, k))) for k in range(11)]
     expected = dict(Upscaler.load(enhancer, hardware).upscale_many(photos))
     made: list[Greedy] = []
@@ -253,7 +242,7 @@ def test_out_of_memory_halves_the_batch_and_redoes_only_it(enhancer, caplog, mon
         return made[-1]
 
     upscaler = with_network(Upscaler.load(enhancer, dataclasses.replace(hardware, batch_size=8)), greedy)
-    result = dict(in_batches(upscaler, monkeypatch).upscale_many(photos))
+    result = dict(in_batches(upscaler).upscale_many(photos))
     assert all(np.array_equal(result[k].pixels, expected[k].pixels) for k in expected)
     # 8 and 3 photos in batches of 2: every photo is computed once, in 4 + 2 passes.
     assert [shape[0] for shape in made[0].passes] == [2] * 6
@@ -300,6 +289,7 @@ def test_running_out_only_side_by_side_means_fewer_at_once(enhancer, caplog, har
             return self.network(unit)
 
     upscaler = with_network(Upscaler.load(enhancer, hardware), Crowded)
+    upscaler.executor.n_at_once = 2
     result = dict(upscaler.upscale_many([(k, Photo(drawn(20, 30, k))) for k in range(5)]))
     assert all(isinstance(photo, Photo) for photo in result.values())
     assert "out of memory" in caplog.text
@@ -325,13 +315,13 @@ class SpoilsReds(nn.Module):
         return large
 
 
-def test_nan_is_that_photo_alone_and_names_the_precision(enhancer, monkeypatch, hardware):
+def test_nan_is_that_photo_alone_and_names_the_precision(enhancer, hardware):
     photos = {k: Photo(drawn(20, 30, k)) for k in range(4)}
     photos[2].pixels[0, 0] = (255, 0, 0)
     for k in (0, 1, 3):
         photos[k].pixels[0, 0] = (0, 0, 0)
     upscaler = with_network(Upscaler.load(enhancer, dataclasses.replace(hardware, batch_size=4)), SpoilsReds)
-    result = dict(in_batches(upscaler, monkeypatch).upscale_many(photos.items()))
+    result = dict(in_batches(upscaler).upscale_many(photos.items()))
     assert isinstance(result[2], NotFiniteError)
     assert "fp32" in str(result[2])
     assert all(isinstance(result[k], Photo) for k in (0, 1, 3))
@@ -398,7 +388,7 @@ def test_results_under_way_are_bounded(enhancer, monkeypatch, hardware):
     from jewelenh.enhancement import upscaler as module
 
     monkeypatch.setattr(module, "OPEN_BYTES", 16 * 3 * 40 * 40 * 5)
-    upscaler = in_batches(Upscaler.load(enhancer, dataclasses.replace(hardware, batch_size=8)), monkeypatch)
+    upscaler = in_batches(Upscaler.load(enhancer, dataclasses.replace(hardware, batch_size=8)))
     n_given = n_back = most = 0
 
     def photos() -> Iterator[tuple[int, Photo]]:
