@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jewelenh.config import Shard
+from jewelenh.config import UNDEGRADED, Degradation, Levels, Shard
 from jewelenh.errors import ConfigError
 from jewelenh.stage import Selection, check_failures
 
@@ -38,30 +39,45 @@ class Chain:
 
         return _timed("fetch", lambda: fetch(self.config.source, self.config.seed, self.data_dir))
 
-    def degrade(self, raw: Selection | None = None, *, shard: Shard | None = None) -> Selection:
-        """Degrade the raw photos at the level, or a shard's part of them."""
+    @property
+    def levels(self) -> Mapping[str, Degradation]:
+        """Return the degradation levels by name: one, or several."""
+        chosen = self.config.degradation
+        return chosen.levels if isinstance(chosen, Levels) else {chosen.name: chosen}
+
+    def degrade(self, raw: Selection | None = None, *, shard: Shard | None = None) -> dict[str, Selection]:
+        """Degrade the raw photos at every level, or a shard's part of them; `none` is the raw photos themselves."""
+        raw = raw or self.photos()
+        made = {name: self._degraded(raw, level, shard) for name, level in self.levels.items()}
+        if isinstance(self.config.degradation, Levels) and self.config.degradation.undegraded:
+            made[UNDEGRADED] = raw
+        return made
+
+    def _degraded(self, raw: Selection, level: Degradation, shard: Shard | None) -> Selection:
         from jewelenh.degradation.run import degrade
 
-        photos = raw or self.photos()
+        hardware, on_error = self.config.hardware, self.config.on_error
         return _timed(
-            f"degrade {self.config.degradation.name}",
+            f"degrade {level.name}",
             lambda: degrade(
-                photos,
-                self.config.degradation,
-                self.config.seed,
-                self.data_dir,
-                workers=self.config.hardware.n_threads,
-                on_error=self.config.on_error,
-                shard=shard,
+                raw, level, self.config.seed, self.data_dir, workers=hardware.n_threads, on_error=on_error, shard=shard
             ),
         )
 
-    def enhance(self) -> tuple[Selection, Selection, Selection]:
-        """Run the enhancer over the raw and the degraded photos; return (raw, inputs, targets)."""
+    def enhance(self) -> tuple[Selection, dict[str, Selection], Selection]:
+        """Run the enhancer over the raw photos and those of every level; return (raw, inputs by level, targets)."""
+        raw, degraded = self._raw_and_degraded()
+        inputs = {name: self._enhanced(photos, name) for name, photos in degraded.items() if photos is not raw}
+        targets = self._enhanced(raw, "raw")
+        return raw, {name: inputs.get(name, targets) for name in degraded}, targets
+
+    def _raw_and_degraded(self) -> tuple[Selection, dict[str, Selection]]:
+        """Degrade, and keep the raw photos that have a degraded version, so that a broken photo is reported once."""
         raw = self.photos()
         degraded = self.degrade(raw)
-        raw = _only(raw, {str(item.record["photo"]) for item in degraded.items})
-        return raw, self._enhanced(degraded, self.config.degradation.name), self._enhanced(raw, "raw")
+        whole = {str(item.record.get("photo", item.stem)) for one in degraded.values() for item in one.items}
+        kept = replace(raw, items=[item for item in raw.items if item.stem in whole], failures={})
+        return kept, {name: kept if one is raw else one for name, one in degraded.items()}
 
     def _enhanced(self, photos: Selection, level: str) -> Selection:
         from jewelenh.enhancement.run import enhance
@@ -81,7 +97,7 @@ class Chain:
         )
 
     def pair(self) -> Path:
-        """Write and split the pairs; return their directory."""
+        """Write and split the pairs, of enhanced photos or of the photos themselves; return their directory."""
         from jewelenh.pairs.writer import write_pairs
 
         if self.config.shard.count > 1:
@@ -90,7 +106,11 @@ class Chain:
                 found=f"shard.count={self.config.shard.count}",
                 fix="run the shards with jewelenh.enhance, then this without shard.*",
             )
-        raw, inputs, targets = self.enhance()
+        if self.config.pairs.placement == "before":
+            raw, inputs = self._raw_and_degraded()
+            targets = raw
+        else:
+            raw, inputs, targets = self.enhance()
         started_s = time.monotonic()
         manifest = write_pairs(
             raw,
@@ -104,12 +124,6 @@ class Chain:
         )
         log.info("pair: %s (%.1f s)", manifest.directory, time.monotonic() - started_s)
         return Path(manifest.directory)
-
-
-def _only(selection: Selection, stems: set[str]) -> Selection:
-    """Keep the raw photos that have a degraded version, so that one broken photo is reported once."""
-    items = [item for item in selection.items if item.stem in stems]
-    return Selection(selection.directory, selection.fingerprint, items, {}, selection.n_made)
 
 
 def _timed(label: str, step: Callable[[], Selection]) -> Selection:

@@ -16,7 +16,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from jewelenh.errors import ConfigError
@@ -154,12 +154,42 @@ class Degradation:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Levels:
+    """Several levels at once: every photo at each of them, and as it came."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+    levels: Annotated[Mapping[str, Degradation], Field(min_length=1)]
+    undegraded: bool = True
+    """Raw photos are among the inputs, as level `none`."""
+
+
+UNDEGRADED = "none"
+"""Level of photos that were not degraded."""
+Placement = Literal["before", "after"]
+
+
+def _one_or_several(values: Any) -> Any:
+    several = isinstance(values, Mapping) and "levels" in values
+    return parse(Levels if several else Degradation, values, "degradation") if isinstance(values, Mapping) else values
+
+
+def _single(levels: Any) -> Any:
+    is_group = isinstance(levels, Mapping)
+    return {name: one for name, one in levels.items() if "levels" not in one} if is_group else levels
+
+
+AnyDegradation = Annotated[Degradation | Levels, BeforeValidator(_one_or_several)]
+SingleLevels = Annotated[Mapping[str, Degradation], BeforeValidator(_single)]
+"""The options of a group of levels, without those that stand for several."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Preview:
     """A contact sheet of levels, and nothing else."""
 
     photos: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
     """Rows, spread evenly over the source."""
-    levels: Mapping[str, Degradation] = Field(default_factory=dict)
+    levels: SingleLevels = Field(default_factory=dict)
     """Columns, left to right."""
 
     def __post_init__(self) -> None:
@@ -244,8 +274,10 @@ class Split:
 class Pairs:
     """How paired tensors are written and split."""
 
+    placement: Placement = "after"
+    """Of the network they are for. `after` the enhancer: `input`, `target`; `before`: degraded and raw themselves."""
     size: Annotated[int, Field(ge=8)] | None = 512
-    """Side in pixels; null keeps the enhancer's own size."""
+    """Side in pixels; null keeps the enhancer's own size. Degraded and raw photos always keep theirs."""
     dtype: Literal["float32", "float16", "uint8"] = "float32"
     resample: Literal["area", "bilinear", "bicubic", "lanczos"] = "area"
     split: Split = Field(default_factory=Split)

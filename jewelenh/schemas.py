@@ -7,7 +7,6 @@ The composed configuration is turned into the job's schema once, in `jewelenh.jo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,19 +15,21 @@ from pydantic.dataclasses import dataclass
 
 from jewelenh.config import (
     STRICT,
+    AnyDegradation,
     Data,
-    Degradation,
     Enhancer,
     Foreign,
     Hardware,
     Limits,
     Pairs,
     Paths,
+    Placement,
     Preview,
     Probability,
     Scoring,
     Server,
     Shard,
+    SingleLevels,
     Source,
     parse,
 )
@@ -72,7 +73,7 @@ class ChainJob(Job):
     """What a job takes that makes photos into pairs, or a part of the way."""
 
     source: Source
-    degradation: Degradation
+    degradation: AnyDegradation
     enhancer: Enhancer
     pairs: Pairs = Field(default_factory=Pairs)
     on_error: Literal["stop", "skip"] = "stop"
@@ -131,6 +132,8 @@ class RefinementModel:
     """One move a step."""
     compile: bool = False
     """Run the network through torch.compile."""
+    placement: Placement = "after"
+    """`before` the enhancer, on the photo's own grid, from degraded to raw; or `after` it, from `input` to `target`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -262,7 +265,7 @@ class Demo(Job):
     """The one chosen at first; all below paths.output_dir can be picked."""
     device: str = "auto"
     """Short for hardware.device."""
-    levels: Mapping[str, Degradation]
+    levels: SingleLevels
     """Levels that the page offers."""
     server: Server = Field(default_factory=Server)
     limits: Limits = Field(default_factory=Limits)

@@ -74,7 +74,7 @@ class Upstream:
     def write(self, data_dir: Path, pairs: Pairs | None = None, **options: Any) -> PairsManifest:
         level, seed = options.pop("level", "mild"), options.pop("seed", 42)
         raw, inputs, targets = (self.selection(kind) for kind in ("raw", "inputs", "targets"))
-        return write_pairs(raw, inputs, targets, level, pairs or small_pairs(), seed, data_dir, **options)
+        return write_pairs(raw, {level: inputs}, targets, level, pairs or small_pairs(), seed, data_dir, **options)
 
 
 def small_pairs(**options: Any) -> Pairs:

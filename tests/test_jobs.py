@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from tests_drawn import chain_overrides
 
 from jewelenh.pairs.contract import read_pairs
+from jewelenh.refinement.checkpoint import Geometry, read_checkpoint
 
 
 def train(run_job, photos, tiny_weights, *overrides, flags=()):
@@ -268,3 +269,15 @@ def test_the_configuration_of_a_training_is_shown_and_kept(run_job, monkeypatch,
     [run] = (tmp_path / "outputs" / "train").iterdir()
     kept = OmegaConf.load(run / "config.yaml")
     assert kept.experiment == "severe" and kept.data.crop == 128, "what is typed stands, without a GPU too"
+
+
+@pytest.mark.slow
+def test_one_network_for_all_levels_before_the_enhancer(run_job, photos, tiny_weights, tmp_path):
+    chosen = ["experiment=all", "model.placement=before", "~degradation.levels.study", "trainer.max_epochs=1"]
+    outcome = train(run_job, photos, tiny_weights, *chosen)
+    assert outcome.code == 0, outcome.err
+    (directory,) = (tmp_path / "data" / "pairs").iterdir()
+    levels = {pair.level for pair in read_pairs(directory).pairs}
+    assert levels == {"mild", "moderate", "severe", "none"}
+    checkpoint = read_checkpoint(newest(tmp_path, "best.ckpt"))
+    assert checkpoint.geometry == Geometry("before") and checkpoint.level == "all"

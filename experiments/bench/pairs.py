@@ -52,11 +52,11 @@ def synthetic_pairs(root: Path, n: int) -> dict[str, Path]:
             path.write_bytes(data)
             stored = StoredFile(path.name, sha256_of(data), len(data))
             items[kind].append(Item(str(number), sha256_of(data), {"image": stored}, {"photo": str(number)}))
-    parts = [Selection(root / kind, kind, items[kind], {}) for kind in ("raw", "inputs", "targets")]
+    raw, inputs, targets = (Selection(root / kind, kind, items[kind], {}) for kind in ("raw", "inputs", "targets"))
     made = {}
     for dtype in ("float32", "uint8"):
         pairs = Pairs(size=SIZE, dtype=dtype, split=TRAIN_ONLY)
-        made[dtype] = write_pairs(*parts, "bench", pairs, 42, root).directory
+        made[dtype] = write_pairs(raw, {"bench": inputs}, targets, "bench", pairs, 42, root).directory
     return made
 
 

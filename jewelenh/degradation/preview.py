@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jewelenh.config import Degradation, Preview
+from jewelenh.config import AnyDegradation, Degradation, Preview
 from jewelenh.degradation.draws import apply, sample
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ImageError, SourceError
@@ -26,14 +26,15 @@ log = logging.getLogger(__name__)
 N_PHOTOS = 6
 
 
-def preview(raw: Selection, wanted: Preview, chosen: Degradation, seed: int, file: Path) -> Path:
+def preview(raw: Selection, wanted: Preview, chosen: AnyDegradation, seed: int, file: Path) -> Path:
     """Write the contact sheet as PNG. Its photos are variant 0 of what the job would make with the same seed.
 
     The level chosen for the job gets a column of its own where it is none of the sheet's. Photos that cannot be read
     are left out, with a warning, and others take their place.
     """
     levels = dict(wanted.levels)
-    if all(replace(level, variants=chosen.variants) != chosen for level in levels.values()):
+    known = levels.values()
+    if isinstance(chosen, Degradation) and all(replace(one, variants=chosen.variants) != chosen for one in known):
         levels[chosen.name if chosen.name not in levels else f"{chosen.name}, as set here"] = chosen
     rows = [_row(stem, photo, levels.values(), seed) for stem, photo in _spread(raw, wanted.photos or N_PHOTOS)]
     note = f"seed {seed}   ·   {len(rows)} of {len(raw.items)} photos   ·   PSNR and SSIM against raw, RGB"

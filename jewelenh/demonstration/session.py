@@ -131,12 +131,13 @@ class Session:
         say(0.15, "Enhancing")
         enhanced = self._enhance(restorer, upload, degraded, level)
         say(0.7, "Refining")
-        refined = restorer.finish(degraded, enhanced, output.strength, output.scale)
+        refined = restorer.restore_from(degraded, enhanced, output.strength, output.scale)
         say(0.85, "Writing the file")
         token = uuid.uuid4().hex
         file = _save(self.folder / token / name, photo_file(refined, name, output))
         known = request.trained.trained_on
-        unlike = None if known is None else out_of_range(enhanced.pixels, known)
+        seen = degraded if restorer.geometry.placement == "before" else enhanced
+        unlike = None if known is None else out_of_range(seen.pixels, known)
         if output.scale is not None:
             enhanced = rescale(enhanced, degraded, output.scale)
         say(0.92, "Comparing")

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from jewelenh.chain import Chain
-from jewelenh.config import Enhancer, Source
+from jewelenh.config import Degradation, Enhancer, Source
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancer_training.data import HeldOutPhotos, PatchDataModule
 from jewelenh.enhancer_training.module import AdversarialSuperResolution, SuperResolutionModule
 from jewelenh.enhancer_training.scoring import means, write_report
 from jewelenh.enhancer_training.start import export, start_network
-from jewelenh.errors import CheckpointError
+from jewelenh.errors import CheckpointError, ConfigError
 from jewelenh.plugins import build
 from jewelenh.reporting.render import print_table
 from jewelenh.reporting.scores import summary_table
@@ -51,8 +51,13 @@ def enhancer(config: Train, chain: Chain) -> Recipe:
         "about": lambda: {"scale": scale, "config": as_plain(config)},
         "compile": model.compile,
     }
+    level = config.degradation
+    if not isinstance(level, Degradation):
+        raise ConfigError(
+            "model=esrgan trains at one level.", found=f"degradation={level.name}", fix="degradation=mild"
+        )
     photos, workers = functools.cache(chain.fetch), config.hardware.workers
-    data = PatchDataModule(photos, config.degradation, model.data, scale, config.seed, workers)
+    data = PatchDataModule(photos, level, model.data, scale, config.seed, workers)
     tests = None
     if model.data.test_root is not None:
         selection = fetch(Source(kind="folder", root=model.data.test_root), config.seed, chain.data_dir)

@@ -100,7 +100,9 @@ def open_checkpoints(
     """
     _check_names(files, names)
     read = dict(zip(names or names_of(files), (read_checkpoint(file, trust) for file in files), strict=True))
-    restorers = {name: Restorer(one.network(), one.enhancer, hardware=hardware) for name, one in read.items()}
+    restorers = {
+        name: Restorer(one.network(), one.enhancer, one.geometry, hardware=hardware) for name, one in read.items()
+    }
     return Subjects(read, restorers, _pairs_of(read, pairs_dir))
 
 

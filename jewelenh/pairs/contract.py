@@ -7,6 +7,9 @@
         train/rings/a.jpg_target.npy       one for all versions
         val/...  test/...
 
+Of several levels, stems end in theirs (a.jpg~mild). Pairs for a network that stands before the enhancer hold the
+photos themselves, at their own sizes: a.jpg_degraded.npy, a.jpg_raw.npy.
+
 The directory is a data set: its name hashes the settings *and* the photos, so it never changes under a run that uses
 it. Values are float32 or float16 in [-1, 1], or the uint8 grey levels that those came from. Tensors that mean anything
 else are converted first: see `foreign.py`.
@@ -22,6 +25,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from jewelenh.config import Pairs, Placement
 from jewelenh.errors import JewelenhError, PairsError
 from jewelenh.images import Pixels, grey_levels
 from jewelenh.manifest import Item, Manifest, StoredFile, read_manifest
@@ -31,6 +35,8 @@ KIND = "pairs"
 VERSION = 1
 SplitName: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+NAMES = {"enhanced": ("input", "target"), "photos": ("degraded", "raw")}
+"""What the files of a pair hold, by content: what the network is given, and what it is held to."""
 GEOMETRY = "short side to size, then centre crop"
 """How a photo that is not square becomes one: nothing is squeezed and no pixel is invented; the long ends are lost."""
 
@@ -48,7 +54,16 @@ class Format:
     layout: Literal["chw"] = "chw"
     colours: Literal["rgb"] = "rgb"
     geometry: str | None = GEOMETRY
+    content: Literal["enhanced", "photos"] = "enhanced"
+    """`photos` are degraded and raw themselves, for a network that stands before the enhancer."""
     version: int = VERSION
+
+
+def format_of(pairs: Pairs) -> Format:
+    """Return the format that these settings ask for."""
+    if pairs.placement == "after":
+        return Format(pairs.dtype, pairs.size, pairs.resample)
+    return Format(pairs.dtype, None, None, content="photos")
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class Pair:
     """(3, height, width)."""
     input: StoredFile
     target: StoredFile
+    level: str
+    """Of this version; `none` was not degraded."""
     record: Mapping[str, Any]
     """`source`: sha256 of the images it came from; `input`, `target`: draw, weights and settings of each."""
 
@@ -94,6 +111,11 @@ class PairsManifest:
     """Pairs whose files this run made; the others were there or were linked."""
     n_linked: int = 0
     """Pairs whose files this run took over from another pairs directory."""
+
+    @property
+    def placement(self) -> Placement:
+        """Return where a network of these pairs stands: before the enhancer or after it."""
+        return "before" if self.format.content == "photos" else "after"
 
     def split(self, name: SplitName) -> tuple[Pair, ...]:
         """Return the pairs of one split."""
@@ -136,7 +158,8 @@ def from_manifest(manifest: Manifest) -> PairsManifest:
     """Return a stage's manifest as that of a pairs directory; raise PairsError for what this version cannot read."""
     try:
         layout = TypeAdapter(Format).validate_python(manifest.spec["format"])
-        pairs = tuple(_pair(manifest.items[stem]) for stem in sorted(manifest.items))
+        level = str(manifest.spec.get("level", ""))
+        pairs = tuple(_pair(manifest.items[stem], level) for stem in sorted(manifest.items))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise PairsError("The manifest does not describe pairs.", where=manifest.directory, found=error) from error
     if layout.version != VERSION:
@@ -149,18 +172,16 @@ def from_manifest(manifest: Manifest) -> PairsManifest:
     )
 
 
-def _pair(item: Item) -> Pair:
-    record = item.record
+def _pair(item: Item, level: str) -> Pair:
+    record, files = item.record, item.files
     shape = cast(tuple[int, int, int], tuple(record["shape"]))
     if record["split"] not in SPLITS or len(shape) != 3 or shape[0] != 3:
         raise ValueError(f"{item.stem}: split {record['split']!r}, shape {record['shape']}")
-    files = item.files
     outside = [f.path for f in files.values() if Path(f.path).is_absolute() or ".." in Path(f.path).parts]
     if outside:
         raise ValueError(f"{item.stem}: {outside[0]} lies outside of the directory")
-    return Pair(
-        item.stem, record["photo"], record["split"], record["group"], shape, files["input"], files["target"], record
-    )
+    photo, split, group, own = record["photo"], record["split"], record["group"], record.get("level") or level
+    return Pair(item.stem, photo, split, group, shape, files["input"], files["target"], own, record)
 
 
 @dataclass(frozen=True)

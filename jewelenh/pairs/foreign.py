@@ -90,7 +90,7 @@ def import_pairs(
     given = {pair.photo: pair.folder for pair in found if pair.folder is not None}
     made = write_pairs(
         photos,
-        Selection(folder, meaning, versions, {}),
+        {"imported": Selection(folder, meaning, versions, {})},
         photos,
         "imported",
         replace(pairs, size=None),

@@ -49,7 +49,7 @@ def fit(pixels: Pixels, pairs: Pairs) -> Pixels:
     Raises:
         PairsError: the photo is smaller than that; enlarging it would teach the network what no enhancer made.
     """
-    if pairs.size is None:
+    if pairs.size is None or pairs.placement == "before":
         return pixels
     height, width = pixels.shape[:2]
     if min(height, width) < pairs.size:

@@ -13,7 +13,7 @@ from jewelenh.config import Pairs
 from jewelenh.errors import ImageError, JewelenhError, PairsError, StageError
 from jewelenh.hardware import n_cores
 from jewelenh.manifest import Item, canonical_json, read_manifest, sha256_of
-from jewelenh.pairs.contract import KIND, SPLITS, Format, PairsManifest, SplitName, from_manifest
+from jewelenh.pairs.contract import KIND, NAMES, SPLITS, PairsManifest, SplitName, format_of, from_manifest
 from jewelenh.pairs.split import assign, group_photos, perceptual_hash
 from jewelenh.pairs.tensors import Read, TensorFile, Tensors, read_photo_pixels, read_verified
 from jewelenh.progress import progress
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def write_pairs(
     raw: Selection,
-    inputs: Selection,
+    inputs: Mapping[str, Selection],
     targets: Selection,
     level: str,
     pairs: Pairs,
@@ -35,9 +35,10 @@ def write_pairs(
     read: Read = read_photo_pixels,
     sides: Mapping[str, SplitName] | None = None,
 ) -> PairsManifest:
-    """Write and split the pairs of one degradation level below `data_dir/pairs`, or find them there already.
+    """Write and split the pairs of one or several levels below `data_dir/pairs`, or find them there already.
 
-    `raw` and `targets` have one item per photo, `inputs` one per degraded version, with the photo's stem in its record.
+    `raw` and `targets` have one item per photo, `inputs` one per degraded version and level, with the photo's stem in
+    its record. Of several levels, each pair's stem ends in its own: `a.jpg~mild`, `a.jpg~1~mild`.
     Every `input` without a `target` or an original is a failure, and so is a file that is not what its manifest says.
     Content that another pairs directory of the same format holds already is linked from there. `read` turns files into
     images; `sides` says who goes where, by photo, in place of the seeded split.
@@ -48,8 +49,10 @@ def write_pairs(
     """
     work, orphans = _plan(raw, inputs, targets)
     if not work:
-        raise PairsError("There is nothing to pair.", where=inputs.directory, found=f"{len(inputs.items)} inputs")
-    upstream = {"raw": raw.fingerprint, "inputs": inputs.fingerprint, "targets": targets.fingerprint}
+        n_inputs = sum(len(one.items) for one in inputs.values())
+        raise PairsError("There is nothing to pair.", where=raw.directory, found=f"{n_inputs} inputs")
+    made_from: Any = {name: one.fingerprint for name, one in inputs.items()}
+    upstream = {"raw": raw.fingerprint, "inputs": made_from, "targets": targets.fingerprint}
     spec = _spec(work, upstream, level, pairs, seed)
     parent = Path(data_dir).absolute() / "pairs"
     with open_stage(parent, level, KIND, spec) as stage:
@@ -61,7 +64,7 @@ def write_pairs(
             places = _places(stage, work, pairs, seed, read, sides)
             tensors = Tensors(stage.directory, pairs, spec["format"], read)
             n_linked = _write_all(stage, [photo for photo in missing if photo.stem in places], places, tensors)
-        selection = stage.commit([image.item.stem for photo in work for image in photo.inputs] + list(orphans))
+        selection = stage.commit([image.stem for photo in work for image in photo.inputs] + list(orphans))
         manifest = read_manifest(stage.directory)
     assert manifest is not None
     n_made, n_there = selection.n_made - n_linked, len(selection.items) - selection.n_made
@@ -76,6 +79,9 @@ class _Image:
 
     item: Item
     file: Path
+    stem: str
+    """That of the pair."""
+    level: str = ""
 
     @property
     def sha256(self) -> str:
@@ -102,28 +108,38 @@ class _PhotoWork:
 
     def is_finished(self, stage: Stage) -> bool:
         """Say whether every pair of this photo is there."""
-        return all(stage.is_finished(image.item.stem, self.key(image)) for image in self.inputs)
+        return all(stage.is_finished(image.stem, self.key(image)) for image in self.inputs)
 
 
-def _plan(raw: Selection, inputs: Selection, targets: Selection) -> tuple[list[_PhotoWork], dict[str, str]]:
+def _plan(
+    raw: Selection, inputs: Mapping[str, Selection], targets: Selection
+) -> tuple[list[_PhotoWork], dict[str, str]]:
     """Bring together what belongs together; return the work in the order of the photos, and inputs that lack a part."""
-    raws, made = ({item.stem: _Image(item, part.file(item)) for item in part.items} for part in (raw, targets))
+    raws, made = (
+        {item.stem: _Image(item, part.file(item), item.stem) for item in part.items} for part in (raw, targets)
+    )
     by_photo: dict[str, list[_Image]] = {}
     orphans: dict[str, str] = {}
-    for item in sorted(inputs.items, key=lambda item: item.stem):
-        photo = str(item.record.get("photo", item.stem))
-        if photo in raws and photo in made:
-            by_photo.setdefault(photo, []).append(_Image(item, inputs.file(item)))
-        else:
-            orphans[item.stem] = f"its photo {photo!r} has no {'target' if photo in raws else 'original'}"
-    return [_PhotoWork(raws[photo], made[photo], tuple(by_photo[photo])) for photo in sorted(by_photo)], orphans
+    for level, part in inputs.items():
+        for item in part.items:
+            photo = str(item.record.get("photo", item.stem))
+            stem = item.stem if len(inputs) == 1 else f"{item.stem}~{level}"
+            if photo in raws and photo in made:
+                by_photo.setdefault(photo, []).append(_Image(item, part.file(item), stem, level))
+            else:
+                orphans[stem] = f"its photo {photo!r} has no {'target' if photo in raws else 'original'}"
+    work = [
+        _PhotoWork(raws[photo], made[photo], tuple(sorted(by_photo[photo], key=lambda image: image.stem)))
+        for photo in sorted(by_photo)
+    ]
+    return work, dict(sorted(orphans.items()))
 
 
-def _spec(work: list[_PhotoWork], upstream: Mapping[str, str], level: str, pairs: Pairs, seed: int) -> dict[str, Any]:
+def _spec(work: list[_PhotoWork], upstream: Mapping[str, Any], level: str, pairs: Pairs, seed: int) -> dict[str, Any]:
     """Return everything that decides the directory's content, the photos included."""
-    contents = sorted([image.item.stem, photo.key(image)] for photo in work for image in photo.inputs)
+    contents = sorted([image.stem, photo.key(image)] for photo in work for image in photo.inputs)
     return {
-        "format": asdict(Format(pairs.dtype, pairs.size, pairs.resample)),
+        "format": asdict(format_of(pairs)),
         "level": level,
         "split": {"seed": seed, **asdict(pairs.split)},
         "upstream": upstream,
@@ -156,7 +172,7 @@ def _places(
             return perceptual_hash(read_verified(photo.raw.file, photo.raw.sha256, read, fix))
         except ImageError as error:
             for image in photo.inputs:
-                stage.fail(image.item.stem, str(error))
+                stage.fail(image.stem, str(error))
             return None
 
     with ThreadPoolExecutor(min(8, n_cores())) as pool:
@@ -190,11 +206,12 @@ def _say_split(sides: Mapping[str, SplitName], groups: Mapping[str, str]) -> Non
 def _write_photo(stage: Stage, photo: _PhotoWork, place: _Place, tensors: Tensors) -> int:
     """Write one photo's target and inputs; JewelenhErrors of its images become failures of its pairs."""
     missing, n_linked = list(photo.inputs), 0
+    input_name, target_name = NAMES[tensors.layout["content"]]
     try:
-        target = tensors.write(photo.target.file, photo.target.sha256, f"{place.split}/{photo.stem}_target.npy")
+        target = tensors.write(photo.target.file, photo.target.sha256, f"{place.split}/{photo.stem}_{target_name}.npy")
         for image in photo.inputs:
-            stem = image.item.stem
-            made = tensors.write(image.file, image.sha256, f"{place.split}/{stem}_input.npy")
+            stem = image.stem
+            made = tensors.write(image.file, image.sha256, f"{place.split}/{stem}_{input_name}.npy")
             if made.native_size != target.native_size:
                 found = f"{made.native_size} and {target.native_size}"
                 raise PairsError("Input and target differ in size, so they cannot be aligned.", where=stem, found=found)
@@ -206,7 +223,7 @@ def _write_photo(stage: Stage, photo: _PhotoWork, place: _Place, tensors: Tensor
         raise  # the disk, not the photo
     except JewelenhError as error:
         for image in missing:
-            stage.fail(image.item.stem, str(error))
+            stage.fail(image.stem, str(error))
     return n_linked
 
 
@@ -214,6 +231,7 @@ def _record(photo: _PhotoWork, image: _Image, place: _Place, made: TensorFile) -
     """Return what lets a pair be traced back to its photo, draw, weights and settings."""
     return {
         "photo": photo.stem,
+        "level": image.level,
         "split": place.split,
         "group": place.group,
         "hash": f"{place.hash:016x}",

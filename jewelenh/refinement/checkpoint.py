@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jewelenh.config import Enhancer, Hardware, parse
-from jewelenh.errors import CheckpointError, ConfigError
+from jewelenh.config import Enhancer, Hardware, Placement, parse
+from jewelenh.errors import CheckpointError, ConfigError, JewelenhError
+from jewelenh.pairs.contract import read_pairs
 from jewelenh.plugins import build, find_target
 from jewelenh.refinement.input_statistics import describe_training
 from jewelenh.runs import BEST, CHECKPOINTS, STATE
+
+log = logging.getLogger(__name__)
 
 KEY = "jewelenh"
 KEYS = (KEY, "jewelenh_esrgan")
@@ -23,8 +29,19 @@ VERSION = 2
 PREFIX = "network."
 TRUSTED = ("jewelenh", "torch")
 """Packages whose networks a checkpoint may name: importing any other module runs its code."""
+FORMER_SIDE_PX = 1048
+"""Of enhanced photos of 262 pixels, the study's: what older checkpoints were trained on, unless their pairs tell."""
 STUDY = {"skip_connections": False, "identity_start": False, "bounded": True, "normalise": True}
 """Options of RefinementCNN in checkpoints of version 1, at the values that its network still has."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the network stands and at which size it works: nothing else turns its weights into the same picture."""
+
+    placement: Placement = "after"
+    work_scale: float = 1.0
+    """After the enhancer: sides of what the network sees, relative to the enhancer's picture."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class Checkpoint:
     epoch: int
     step: int
     config: Mapping[str, Any]
+    geometry: Geometry = Geometry()
     trained_on: Mapping[str, Any] | None = None
     """What the training pictures look like (`refinement.input_statistics`); None where the checkpoint does not say."""
     trust: Sequence[str] = ()
@@ -78,13 +96,45 @@ def describe(node: Mapping[str, Any], config: Mapping[str, Any], pairs_dir: Path
         config: the run's resolved configuration in plain values.
         pairs_dir: what it is trained on.
     """
+    try:
+        geometry = geometry_of(pairs_dir)
+    except JewelenhError as error:
+        geometry = None
+        log.warning("the checkpoint does not say where its network stands: %s", str(error).splitlines()[0])
     return {
         "version": VERSION,
         "network": dict(node),
         "pairs_dir": str(pairs_dir),
+        **({} if geometry is None else {"geometry": asdict(geometry)}),
         "trained_on": describe_training(pairs_dir),
         "config": {key: value for key, value in config.items() if key != "hardware"},
     }
+
+
+def geometry_of(pairs_dir: Path) -> Geometry:
+    """Return what the pairs say: on photos a network stands before the enhancer, on enhanced ones after it.
+
+    Raises:
+        PairsError, StageError: the pairs cannot be read.
+    """
+    pairs = read_pairs(pairs_dir)
+    if pairs.placement == "before":
+        return Geometry("before")
+    sides = [min(pair.record.get("native_size", pair.side)) for pair in pairs.pairs]
+    size = pairs.format.size
+    return Geometry("after", 1.0 if size is None or not sides else size / statistics.median(sides))
+
+
+def _geometry(about: Mapping[str, Any], file: Path) -> Geometry:
+    """Return a checkpoint's geometry; that of one which does not say is the geometry of its pairs."""
+    if "geometry" in about:
+        return parse(Geometry, about["geometry"], "geometry")
+    with contextlib.suppress(JewelenhError):
+        return geometry_of(Path(about["pairs_dir"]))
+    size = about["config"].get("pairs", {}).get("size")
+    scale = 1.0 if size is None else min(1.0, size / FORMER_SIDE_PX)
+    log.warning("%s does not say at which size it works, and its pairs are gone: taken for %.3f", file, scale)
+    return Geometry("after", scale)
 
 
 def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
@@ -165,6 +215,7 @@ def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, An
             epoch=content["epoch"],
             step=content["global_step"],
             config=config,
+            geometry=_geometry(about, file),
             trained_on=about.get("trained_on"),
             trust=(trust,) if isinstance(trust, str) else tuple(trust),
         )

@@ -44,6 +44,8 @@ class Prediction:
 class _Work:
     stem: str
     photo: Photo
+    prepared: Photo
+    """What is enhanced: the photo, refined already where the network stands before the enhancer."""
     key: str
     files: list[Path]
     """The restored photo and, with `stages`, the enhancer's picture."""
@@ -80,7 +82,7 @@ def predict(
                     advance()
                     continue
                 waiting[stem] = work
-                yield stem, work.photo
+                yield stem, work.prepared
 
         results = restorer.upscaler.upscale_many(photos())
         while run.finish_next(results, waiting):
@@ -155,10 +157,11 @@ class _Run:
             if photo.n_frames > 1:
                 say_frames([stem])
             check_fits(photo, names[0], self.settings, self.restorer.upscaler.scale)
+            prepared = self.restorer.prepare(photo, self.settings.strength)
         except ImageError as error:
             self._fail(stem, error)
             return None
-        return _Work(stem, photo, key, files)
+        return _Work(stem, photo, prepared, key, files)
 
     def finish_next(self, results: Iterator[tuple[str, Photo | ImageError]], waiting: dict[str, _Work]) -> bool:
         """Write the next enhanced photo that comes; False when there is none.
@@ -175,8 +178,8 @@ class _Run:
         try:
             if self.settings.stages:
                 scale = self.settings.scale
-                plain = enhanced if scale is None else rescale(enhanced, work.photo, scale)
-                self._save(work.files[1], plain)
+                plain = enhanced if work.prepared is work.photo else self.restorer.upscaler.upscale(work.photo)
+                self._save(work.files[1], plain if scale is None else rescale(plain, work.photo, scale))
             self._save(
                 work.files[0],
                 self.restorer.finish(work.photo, enhanced, self.settings.strength, self.settings.scale),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_pairs import SIDE, blurred, drawn_photo, small_pairs
+from drawn_pairs import SIDE, Upstream, blurred, drawn_photo, small_pairs
 
 from jewelenh.config import Split
 from jewelenh.errors import ItemsFailedError, PairsError
@@ -18,6 +18,7 @@ from jewelenh.pairs import writer
 from jewelenh.pairs.check import examine
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.pairs.tensors import fit
+from jewelenh.pairs.writer import write_pairs
 
 HERE = Path(__file__).parent.parent
 
@@ -59,7 +60,11 @@ def test_every_stem_traces_back(written, upstream):
     assert pair.record["target"]["weights"] == "w" * 64
     by_stem = {item.stem: item for item in upstream.items["inputs"]}
     assert pair.record["source"]["input"] == by_stem[pair.stem].files["image"].sha256
-    assert written.spec["upstream"] == {"raw": "raw-print", "inputs": "inputs-print", "targets": "targets-print"}
+    assert written.spec["upstream"] == {
+        "raw": "raw-print",
+        "inputs": {"mild": "inputs-print"},
+        "targets": "targets-print",
+    }
     assert written.spec["format"]["resample"] == "area" and "crop" in written.spec["format"]["geometry"]
     assert written.spec["split"] == {"seed": 42, "train": 0.8, "val": 0.1, "test": 0.1, "near_duplicate_bits": 0}
 
@@ -300,3 +305,35 @@ def test_a_replaced_file_becomes_no_pair(upstream, tmp_path, kind):
     assert "replaced or damaged" in str(error.value)
     made = upstream.write(tmp_path / "data", on_error="skip")
     assert set(made.failures) == {"rings/ring_00.jpg"} and len(made.pairs) == 15
+
+
+def test_pairs_of_the_photos_themselves_keep_each_its_own_size(tmp_path):
+    upstream = Upstream(tmp_path)
+    for number in range(6):
+        upstream.photo(f"p{number}.jpg", drawn_photo(number, (SIDE + number, SIDE)))
+    made = upstream.write(tmp_path / "data", small_pairs(placement="before"))
+    assert made.placement == "before" and made.format.size is None
+    first = made.pairs[0]
+    assert (first.input.path, first.target.path) == (
+        f"{first.split}/p0.jpg_degraded.npy",
+        f"{first.split}/p0.jpg_raw.npy",
+    )
+    assert [pair.side for pair in made.pairs] == [(SIDE + number, SIDE) for number in range(6)]
+    assert np.array_equal(made.pixels(made.pairs[3].target), drawn_photo(3, (SIDE + 3, SIDE)))
+    assert not examine(made.directory).findings
+
+
+def test_levels_share_a_photo_s_side_and_target(tmp_path):
+    upstream = Upstream(tmp_path)
+    for number in range(6):
+        upstream.photo(f"p{number}.jpg", drawn_photo(number), variants=2)
+    raw, inputs, targets = (upstream.selection(kind) for kind in ("raw", "inputs", "targets"))
+    levels = {"mild": inputs, "none": targets}
+    made = write_pairs(raw, levels, targets, "all", small_pairs(), 42, tmp_path / "data")
+    found = {pair.stem: pair for pair in made.pairs}
+    assert len(found) == 6 * 3
+    of_first = [found[f"p0.jpg{end}"] for end in ("~mild", "~1~mild", "~none")]
+    assert [pair.level for pair in of_first] == ["mild", "mild", "none"]
+    assert len({pair.split for pair in of_first}) == len({pair.target.path for pair in of_first}) == 1
+    assert np.array_equal(made.pixels(of_first[2].input), made.pixels(of_first[2].target))
+    assert not np.array_equal(made.pixels(of_first[0].input), made.pixels(of_first[0].target))

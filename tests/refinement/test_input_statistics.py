@@ -44,7 +44,7 @@ def pairs_dir(tmp_path):
             (root / f"{number:02d}.png").write_bytes(encode_png(Photo(photo(number))))
         raw = fetch(Source(kind="folder", root=root), 42, tmp_path / "data")
         settings = Pairs(size=64, dtype=dtype, split=Split(train=0.8, val=0.1, test=0.1, near_duplicate_bits=None))
-        return write_pairs(raw, raw, raw, "mild", settings, 42, tmp_path / "data").directory
+        return write_pairs(raw, {"mild": raw}, raw, "mild", settings, 42, tmp_path / "data").directory
 
     return make
 

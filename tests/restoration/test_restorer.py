@@ -8,6 +8,7 @@ from jewelenh.config import Enhancer, Hardware
 from jewelenh.errors import ConfigError, ImageError
 from jewelenh.hardware import DTYPES
 from jewelenh.images import Photo
+from jewelenh.refinement.checkpoint import Geometry
 from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
 from jewelenh.restoration import restorer as module
 from jewelenh.restoration.restorer import Restorer
@@ -115,3 +116,51 @@ def test_nan_is_an_error_and_no_picture(restorer, value):
     with pytest.raises(ImageError, match=r"NaN or infinity in float32") as caught:
         restorer.restore(drawn(12, 16))
     assert "hardware.precision=fp32" in str(caught.value)
+
+
+class _Lighter(torch.nn.Module):
+    """Adds 0.1 to what it is given, and remembers its size."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        self.size = tuple(input.shape[-2:])
+        return input + 0.1
+
+
+def placed(tiny_weights, geometry: Geometry) -> Restorer:
+    enhancer = Enhancer(name="tiny", weights=tiny_weights)
+    return Restorer(_Lighter(), enhancer, geometry, hardware=Hardware(precision="fp32"))
+
+
+def test_a_network_before_the_enhancer_works_on_the_photo_s_own_grid(tiny_weights):
+    restorer = placed(tiny_weights, Geometry("before"))
+    photo = Photo(drawn(21, 30) // 2)
+    restored = restorer.restore(photo)
+    assert restorer.network.size == (21, 30) and restored.size == (84, 120)
+    lighter = Photo(np.rint(photo.pixels + 0.1 * 127.5).astype(np.uint8))
+    assert np.array_equal(restored.pixels, restorer.upscaler.upscale(lighter).pixels)
+    enhanced = restorer.upscaler.upscale(photo)
+    assert np.array_equal(restorer.restore(photo, strength=0.0).pixels, enhanced.pixels)
+    assert np.array_equal(restorer.restore_from(photo, enhanced).pixels, restored.pixels)
+
+
+@pytest.mark.parametrize("size", [(40, 64), (33, 51)])
+def test_a_network_after_it_works_at_its_own_scale_and_keeps_what_is_sharp(tiny_weights, size, monkeypatch):
+    restorer = placed(tiny_weights, Geometry("after", 0.5))
+    monkeypatch.setattr(module, "BAND", 50)
+    photo = Photo(drawn(*size))
+    enhanced = restorer.upscaler.upscale(photo).pixels
+    restored = restorer.restore(photo).pixels
+    assert restorer.network.size == (size[0] * 2, size[1] * 2)
+    expected = np.clip(np.rint(enhanced + 0.1 * 127.5), 0, 255)  # a constant residual is a constant at every size
+    assert np.abs(restored - expected).max() <= 1
+
+
+def test_an_enlarged_residual_lies_where_it_was_measured(monkeypatch):
+    down, across = np.mgrid[0:30, 0:20].astype(np.float32)
+    plane = np.dstack([down, across, down + across])  # linear: what bicubic interpolation keeps
+    rows = slice(40, 90)
+    large = module._enlarged(plane, rows, (120, 60))
+    y, x = (np.arange(40, 90) + 0.5) / 4 - 0.5, (np.arange(60) + 0.5) / 3 - 0.5
+    inside = (slice(None), slice(6, -6))
+    assert np.abs(large[..., 0] - y[:, None])[inside].max() < 0.05  # OpenCV interpolates in steps of 1/32
+    assert np.abs(large[..., 1] - x[None])[inside].max() < 0.05
