@@ -7,7 +7,9 @@ import errno
 import json
 import logging
 import os
+import socket
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from jewelenh.errors import BusyError, ConfigError, StageError
 log = logging.getLogger(__name__)
 
 SAY_WAITING_EVERY_S = 10.0
+_HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What a file system without locks answers: a network mount with `nolock`, some FUSE file systems."""
 
@@ -29,7 +32,7 @@ def write_atomically(path: Path, data: bytes, same_as: Path | None = None) -> No
     `same_as` is a file of the same content, which is linked in place of writing where the file system can do that.
     """
     # As much of the name as fits into 255 bytes whatever its letters are: 4 bytes each at most.
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{_HOST}-{os.getpid()}-{threading.get_ident()}.tmp")
     with explained(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +45,19 @@ def write_atomically(path: Path, data: bytes, same_as: Path | None = None) -> No
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files below `folder` of processes of this machine that were killed."""
+    for path in folder.rglob(f".*.{_HOST}-*-*.tmp"):
+        pid = int(path.name.rsplit("-", 2)[1])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except OSError:
+            continue  # somebody else's, and alive
 
 
 def _is_linked(path: Path, to: Path) -> bool:
@@ -120,6 +136,7 @@ def require_writable(folder: Path, key: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
         probe.unlink()
+        remove_leftovers(folder)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(

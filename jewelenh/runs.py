@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import BusyError, ConfigError, StoppedError, TrainingError
-from jewelenh.files import lock, read_json, write_atomically
+from jewelenh.files import lock, read_json, remove_leftovers, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -88,14 +88,24 @@ def held(directory: Path, about: Mapping[str, Any], *, rerun: bool = False, busy
         return
     with _locked(directory, busy):
         state = read_run(directory)
+        remove_leftovers(directory)
         if rerun:
             _move_aside(directory)
-        elif state.get("state") == "finished" and isinstance(state.get("numbers"), dict):
+        elif _is_finished(directory, state):
             os.utime(directory / STATE)  # `latest` is the run that was asked for last
             yield Run(directory, None, True, state["numbers"], int(state.get("tries", 1)))
             return
         run = Run(directory, _go_on_from(directory, state), n_tries=int(state.get("tries", 0)) + 1)
         yield from _recorded(run, about, state)
+
+
+def _is_finished(directory: Path, state: Mapping[str, Any]) -> bool:
+    """Say whether a run has ended with numbers, and still has what it trained."""
+    has_numbers = state.get("state") == "finished" and isinstance(state.get("numbers"), dict)
+    if has_numbers and not any((directory / CHECKPOINTS).glob("*.ckpt")):
+        log.warning("the checkpoints of this finished run are gone; it is made again: %s", directory)
+        return False
+    return has_numbers
 
 
 def _go_on_from(directory: Path, state: Mapping[str, Any]) -> Path | None:

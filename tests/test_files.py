@@ -10,7 +10,7 @@ import time
 import pytest
 
 from jewelenh.errors import BusyError, StageError
-from jewelenh.files import lock
+from jewelenh.files import lock, remove_leftovers, write_atomically
 
 
 def hold(path, held) -> None:
@@ -37,6 +37,26 @@ def test_a_held_lock_is_refused_or_waited_for_and_freed_by_a_kill(tmp_path):
     with lock(tmp_path / ".lock"):
         pass
     assert (tmp_path / ".lock").is_file()
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path):
+    context = multiprocessing.get_context("fork")
+
+    def killed_while_writing():
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        write_atomically(tmp_path / "deep" / "a.png", b"x")
+
+    process = context.Process(target=killed_while_writing)
+    process.start()
+    process.join(20)
+    (left,) = (tmp_path / "deep").iterdir()
+    alive = left.with_name(left.name.replace(f"-{process.pid}-", f"-{os.getppid()}-"))
+    elsewhere = left.with_name(left.name.replace(left.name.split(".")[-2].split("-")[0], "00000000"))
+    own = left.with_name(".notes.tmp")
+    for path in (alive, elsewhere, own):
+        path.write_bytes(b"x")
+    remove_leftovers(tmp_path)
+    assert not left.exists() and alive.exists() and elsewhere.exists() and own.exists()
 
 
 def test_who_waits_says_so(tmp_path, caplog):

@@ -22,6 +22,8 @@ def make(directory, error=None, checkpoint=False, **settings):
             (directory / "checkpoints" / "last.ckpt").write_bytes(b"weights")
         if error:
             raise error
+        (directory / "checkpoints").mkdir(exist_ok=True)
+        (directory / "checkpoints" / "best.ckpt").write_bytes(b"weights")
         run.finish({"score": 1.5})
     return "made", run
 
@@ -35,6 +37,14 @@ def test_a_finished_run_is_found_until_its_directory_is_gone(tmp_path):
     assert state["state"] == "finished" and state["level"] == "mild" and state["tries"] == 1
     (one / "run.json").unlink()
     assert make(one)[0] == "made"
+
+
+def test_a_finished_run_without_its_checkpoints_is_made_again(tmp_path, caplog):
+    one = tmp_path / "one"
+    make(one)
+    (one / "checkpoints" / "best.ckpt").unlink()
+    assert make(one)[0] == "made" and "are gone" in caplog.text
+    assert make(one)[0] == "found"
 
 
 def test_rerun_makes_it_again_and_keeps_the_earlier_result_beside_it(tmp_path):
@@ -108,6 +118,8 @@ from jewelenh.runs import held
 with held(Path(sys.argv[1]), {}) as run:
     print("held", flush=True)
     sys.stdin.readline()
+    (Path(sys.argv[1]) / "checkpoints").mkdir(exist_ok=True)
+    (Path(sys.argv[1]) / "checkpoints" / "best.ckpt").write_bytes(b"weights")
     run.finish({"score": 2.5})
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from jewelenh.errors import ConfigError, ImageError, ItemsFailedError, SourceError, StageError
-from jewelenh.files import write_atomically
+from jewelenh.files import remove_leftovers, write_atomically
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress
@@ -219,6 +219,7 @@ def _open_record(output: Path) -> dict[str, str]:
     file = output / RECORD
     try:
         output.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output)
         with file.open("a", encoding="utf-8") as end:
             end.write("\n")  # ends a line that a kill tore
         lines = file.read_text(encoding="utf-8").splitlines()
