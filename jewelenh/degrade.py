@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jewelenh.job import job, run_dir
-from jewelenh.schemas import Degrade
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Degrade
 
 
-@job("degrade", Degrade)
+@job("degrade")
 def main(config: Degrade) -> None:
     """Run `python -m jewelenh.degrade`."""
     from jewelenh.chain import Chain

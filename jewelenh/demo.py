@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jewelenh.job import job
-from jewelenh.schemas import Demo
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Demo
 
 
-@job("demo", Demo)
+@job("demo")
 def main(config: Demo) -> None:
     """Run `python -m jewelenh.demo`."""
     import functools

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jewelenh.job import job
-from jewelenh.schemas import Enhance
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Enhance
 
 
-@job("enhance", Enhance)
+@job("enhance")
 def main(config: Enhance) -> None:
     """Run `python -m jewelenh.enhance`."""
     from jewelenh.chain import Chain

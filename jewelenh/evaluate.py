@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jewelenh.job import job, run_dir
-from jewelenh.schemas import Evaluate
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Evaluate
 
 
-@job("evaluate", Evaluate)
+@job("evaluate")
 def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
     from jewelenh.evaluation.run import open_checkpoints

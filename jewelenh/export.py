@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jewelenh.job import job, run_dir
-from jewelenh.schemas import Export
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from jewelenh.exporting.onnx import Agreement
+    from jewelenh.schemas import Export
 
 
-@job("export", Export)
+@job("export")
 def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
     from jewelenh.exporting.run import export, require_format

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jewelenh.job import job
-from jewelenh.schemas import Fetch
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Fetch
 
 
-@job("fetch", Fetch)
+@job("fetch")
 def main(config: Fetch) -> None:
     """Run `python -m jewelenh.fetch`."""
     from jewelenh.chain import Chain

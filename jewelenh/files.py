@@ -12,11 +12,12 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from jewelenh.errors import BusyError, ConfigError, StageError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ def lock(path: Path, blocking: bool = True) -> Iterator[None]:
         BusyError: another process holds it, and `blocking` is false.
         StageError: the file cannot be written, or its file system has no locks.
     """
+    from filelock import FileLock  # not for --help
+
     held = FileLock(path, thread_local=False, fallback_to_soft=False)
     wait_s = 0.3 if blocking else 0.0
     with explained(path):
@@ -100,6 +103,8 @@ def lock(path: Path, blocking: bool = True) -> Iterator[None]:
 
 
 def _acquire(held: FileLock, wait_s: float) -> bool:
+    from filelock import Timeout
+
     try:
         held.acquire(timeout=wait_s, poll_interval=0.05)
     except Timeout:

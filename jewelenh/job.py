@@ -1,6 +1,6 @@
 """What every job shares: Hydra's composition, one check of all values, one readable message for a failure, exit codes.
 
-    @job("degrade", Degrade)             # composes conf/degrade.yaml, checks it against config.Degrade
+    @job("degrade")                      # composes conf/degrade.yaml, checks it against schemas.Degrade
     def main(config: Degrade) -> None:   # heavy imports belong inside
 
 Exit codes: 0 done, 1 failed, 2 invalid command line or configuration, 130 interrupted, 143 terminated.
@@ -19,16 +19,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jewelenh.config import parse
 from jewelenh.errors import JewelenhError
 from jewelenh.sweeps import process
 
@@ -56,16 +56,14 @@ WIDTH = 110
 """Of a line of the configuration, in characters."""
 KEPT = "what is finished is kept, the same command goes on from there."
 
-Schema = TypeVar("Schema")
 
-
-def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callable[[Schema], Any]], Callable[[], None]]:
+def job(name: str, show: bool = False) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
     """Turn a function of a checked configuration into the main function of `python -m jewelenh.<name>`.
 
     With `show` the resolved configuration is logged in one screen and kept beside the results, as config.yaml.
     """
 
-    def decorate(function: Callable[[Schema], Any]) -> Callable[[], None]:
+    def decorate(function: Callable[[Any], Any]) -> Callable[[], None]:
         failures: list[BaseException] = []
 
         @functools.wraps(function)
@@ -73,7 +71,7 @@ def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callab
             # Hydra is not told of a failure: it would print a line about overrides behind our message.
             process.report(run_dir())
             try:
-                config = parse(schema, plain(cfg), "")
+                config = _checked(name, plain(cfg))
                 process.require_one_device(plain(cfg).get("trainer"))
                 if show:
                     _show(plain(cfg))
@@ -92,6 +90,8 @@ def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callab
         def main() -> None:
             process.follow_launcher()
             register_resolvers()
+            # Hydra copies its sources for every group that `--help` lists, and lists them twice.
+            ConfigSource.__deepcopy__ = lambda source, memo: source
             failures.clear()
             sys.argv[1:] = [_long_form(argument) for argument in sys.argv[1:]]
             # Before torch: threads that wait in sleep cost other programs nothing (0.16 against 0.69 s of processor
@@ -113,6 +113,13 @@ def job(name: str, schema: type[Schema], show: bool = False) -> Callable[[Callab
         return main
 
     return decorate
+
+
+def _checked(name: str, values: dict[str, Any]) -> Any:
+    """Return the values as the job's own schema; imported here, as `--help` does without."""
+    from jewelenh import config, schemas
+
+    return config.parse(getattr(schemas, name.capitalize()), values, "")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

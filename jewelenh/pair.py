@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jewelenh.job import job
-from jewelenh.schemas import Pair
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Pair
 
 
-@job("pair", Pair)
+@job("pair")
 def main(config: Pair) -> None:
     """Run `python -m jewelenh.pair`."""
     from jewelenh.chain import Chain

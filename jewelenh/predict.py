@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from jewelenh.job import job
-from jewelenh.schemas import Predict
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Predict
 
 
-@job("predict", Predict)
+@job("predict")
 def main(config: Predict) -> None:
     """Run `python -m jewelenh.predict`."""
     from jewelenh.enhancement.weights import identity_of

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jewelenh.job import job
-from jewelenh.schemas import Report
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Report
 
 
-@job("report", Report)
+@job("report")
 def main(config: Report) -> None:
     """Run `python -m jewelenh.report`; exit code 0 also where jobs of the sweep failed."""
     from jewelenh.reporting.sweep import write_report

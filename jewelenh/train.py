@@ -7,14 +7,17 @@ What is trained is `model.recipe`: `refinement` (the chain's network), `adversar
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from jewelenh.job import job, overrides, run_dir
-from jewelenh.schemas import Train
+
+if TYPE_CHECKING:
+    from jewelenh.schemas import Train
 
 log = logging.getLogger(__name__)
 
 
-@job("train", Train, show=True)
+@job("train", show=True)
 def main(config: Train) -> float:
     """Run `python -m jewelenh.train`, or find its result; return what `objective` names."""
     from jewelenh.runs import held

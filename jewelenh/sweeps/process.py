@@ -6,7 +6,6 @@ The launcher's side is `JobProcess`, wherever that runs: on this machine, on a n
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -154,6 +153,8 @@ def follow_launcher() -> None:
     """End this process with the one that started it, where that is a launcher and the system can."""
     parent = os.environ.pop(_PARENT, "")
     if parent and sys.platform == "linux":
+        import ctypes
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != int(parent):  # gone before we asked
             os.kill(os.getpid(), signal.SIGTERM)
