@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from jewelenh import config, schemas
 from jewelenh.__main__ import JOBS
-from jewelenh.enhancer_training import settings
+from jewelenh.degradation import levels
 
 DOCS = Path(__file__).resolve().parent
 HEAD = (DOCS / "configuration.in.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ STANDS_FOR_ANY = {"type": ["string", "null"], "pattern": r"^(\$\{.*|\?\?\?)$"}
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 NODES = {
     node.name: (vars(module)[node.name], node)
-    for module in (schemas, config, settings)
+    for module in (schemas, config, levels)
     for node in ast.parse(inspect.getsource(module)).body
     if isinstance(node, ast.ClassDef) and hasattr(vars(module)[node.name], "__pydantic_fields__")
 }
@@ -49,7 +49,7 @@ def docstrings(name: str) -> dict[str, str]:
 def bounded(name: str, properties: dict[str, Any]) -> dict[str, Any]:
     """Return a class's properties with the ends of its `[low, high]` ranges, which are no part of a JSON Schema."""
     for key, field in NODES[name][0].__pydantic_fields__.items():
-        for within in (mark.func for mark in field.metadata if isinstance(getattr(mark, "func", None), config.Within)):
+        for within in (mark.func for mark in field.metadata if isinstance(getattr(mark, "func", None), levels.Within)):
             ends = {"minimum": within.lowest, "maximum": within.highest}
             properties[key]["prefixItems"] = [item | ends for item in properties[key]["prefixItems"]]
     return properties

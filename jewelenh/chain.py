@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jewelenh.config import UNDEGRADED, Degradation, Levels, Shard
+from jewelenh.config import Shard
+from jewelenh.degradation.levels import UNDEGRADED, Degradation, Levels
 from jewelenh.errors import ConfigError
 from jewelenh.stage import Selection, check_failures
 

@@ -1,8 +1,7 @@
-"""Typed schemas of the project's own configuration groups, checked before any work begins.
+"""Typed settings of the configuration groups, checked before any work; degradation/levels.py has those of the levels.
 
-Ranges are `[low, high]`, both ends included. Pydantic does the checking; `parse` turns what it finds into one
-`ConfigError` that names every wrong key, its value, what is allowed and the nearest valid name. Imports neither torch
-nor cv2.
+`parse` turns what pydantic finds into one `ConfigError` that names every wrong key, its value, what is allowed and the
+nearest valid name. Imports neither torch nor cv2.
 """
 
 from __future__ import annotations
@@ -11,34 +10,16 @@ import difflib
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from jewelenh.errors import ConfigError
 
 STRICT = ConfigDict(extra="forbid")
-
-
-@plain_dataclass(frozen=True)
-class Within:
-    """Check that a `[low, high]` range is the right way round and lies inside [`lowest`, `highest`]."""
-
-    lowest: float
-    highest: float
-
-    def __call__(self, value: tuple[float, float]) -> tuple[float, float]:
-        """Return the range, or raise ValueError with what is allowed."""
-        low, high = value
-        if not low <= high:  # not a number is no end of a range either
-            raise ValueError(f"a range [low, high] with low <= high; to swap the ends write [{high:g}, {low:g}]")
-        if low < self.lowest or high > self.highest:
-            raise ValueError(f"a range inside [{self.lowest:g}, {self.highest:g}]")
-        return value
 
 
 def _share(value: float) -> float:
@@ -49,6 +30,7 @@ def _share(value: float) -> float:
 
 Probability = Annotated[float, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 Odds = Annotated[float, Field(ge=0.0)]
+Placement = Literal["before", "after"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -71,130 +53,6 @@ class Source:
             raise ValueError("source.root=<folder of photos> with source=folder")
         if self.kind == "kaggle" and not (self.dataset and self.dataset.count("/") == 1):
             raise ValueError("source.dataset=<owner/name> with source=kaggle")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Blur:
-    """Gaussian blur, motion blur, or one after the other."""
-
-    probability: Probability
-    gaussian_sigma_px: Annotated[tuple[float, float], AfterValidator(Within(0, 50))]
-    motion_length_px: Annotated[tuple[int, int], AfterValidator(Within(1, 99))]
-    """Length of the line, not the side of a kernel: even and odd lengths are both centred; 1 moves nothing."""
-    motion_angle_deg: Annotated[tuple[float, float], AfterValidator(Within(0, 180))] = (0.0, 180.0)
-    kinds: Annotated[tuple[Literal["gaussian", "motion", "both"], ...], Field(min_length=1)] = (
-        "gaussian",
-        "motion",
-        "both",
-    )
-    """Drawn with equal odds."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Downscale:
-    """Make the photo smaller, then as large as it was."""
-
-    probability: Probability
-    factor: Annotated[tuple[float, float], AfterValidator(Within(0.01, 1))]
-    """Side length of the small photo as a share of the original's."""
-    methods: Annotated[
-        tuple[Literal["nearest", "bilinear", "bicubic", "lanczos", "area"], ...], Field(min_length=1)
-    ] = ("nearest", "bilinear", "bicubic", "lanczos")
-    """Drawn with equal odds; the same method goes down and up (`area` goes up bilinearly)."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Noise:
-    """Gaussian noise, salt-and-pepper noise, or one after the other."""
-
-    probability: Probability
-    gaussian_sigma: Annotated[tuple[float, float], AfterValidator(Within(0, 255))]
-    """Standard deviation in 8-bit grey levels."""
-    salt_pepper_amount: Annotated[tuple[float, float], AfterValidator(Within(0, 1))] = (0.0, 0.0)
-    """Share of the pixels that turn black or white."""
-    kinds: Annotated[tuple[Literal["gaussian", "salt_pepper", "both"], ...], Field(min_length=1)] = (
-        "gaussian",
-        "salt_pepper",
-        "both",
-    )
-    """Drawn with equal odds."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Jpeg:
-    """JPEG compression artefacts."""
-
-    probability: Probability
-    quality: Annotated[tuple[int, int], AfterValidator(Within(1, 100))]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Colour:
-    """A wrong white balance and a wrong saturation."""
-
-    probability: Probability
-    temperature: Annotated[tuple[float, float], AfterValidator(Within(-127, 127))]
-    """Shift of the CIELAB b channel, in 8-bit LAB units: above 0 is warmer."""
-    saturation: Annotated[tuple[float, float], AfterValidator(Within(-255, 255))]
-    """Shift of the HSV saturation, in 8-bit units; neutral greys stay neutral."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Degradation:
-    """One degradation level: blur, downscale, noise, JPEG, colour, in this order, each with its own probability."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
-    blur: Blur
-    downscale: Downscale
-    noise: Noise
-    jpeg: Jpeg
-    colour: Colour
-    variants: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Different degraded versions of each photo."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Levels:
-    """Several levels at once: every photo at each of them, and as it came."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
-    levels: Annotated[Mapping[str, Degradation], Field(min_length=1)]
-    undegraded: bool = True
-    """Raw photos are among the inputs, as level `none`."""
-
-
-UNDEGRADED = "none"
-"""Level of photos that were not degraded."""
-Placement = Literal["before", "after"]
-
-
-def _one_or_several(values: Any) -> Any:
-    several = isinstance(values, Mapping) and "levels" in values
-    return parse(Levels if several else Degradation, values, "degradation") if isinstance(values, Mapping) else values
-
-
-def _single(levels: Any) -> Any:
-    is_group = isinstance(levels, Mapping)
-    return {name: one for name, one in levels.items() if "levels" not in one} if is_group else levels
-
-
-AnyDegradation = Annotated[Degradation | Levels, BeforeValidator(_one_or_several)]
-SingleLevels = Annotated[Mapping[str, Degradation], BeforeValidator(_single)]
-"""The options of a group of levels, without those that stand for several."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Preview:
-    """A contact sheet of levels, and nothing else."""
-
-    photos: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
-    """Rows, spread evenly over the source."""
-    levels: SingleLevels = Field(default_factory=dict)
-    """Columns, left to right."""
-
-    def __post_init__(self) -> None:
-        if self.photos is not None and not self.levels:
-            raise ValueError("photos beside levels alone: add preview=true")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -313,6 +171,43 @@ class Data:
     """`none` maps the files and reads what a crop needs; `ram` reads train and val once, one copy for all workers."""
     augment: bool = True
     """Mirror and quarter turns in training."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StartNetwork:
+    """The network that training starts from."""
+
+    weights: Path | None = None
+    """A .pth or .safetensors that spandrel loads, to fine-tune; null begins with a fresh compact network."""
+    features: Annotated[int, Field(ge=4, le=512)] = 48
+    """Channels of a fresh network."""
+    convs: Annotated[int, Field(ge=1, le=64)] = 12
+    """Convolutions of a fresh network between the first and the last."""
+    scale: Literal[2, 3, 4] = 4
+    """How many times a fresh network enlarges the sides."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchData:
+    """How patches are cut from high-resolution photos, and their small versions made."""
+
+    patch: Annotated[int, Field(ge=8)] = 32
+    """Side of a small patch in pixels; its high-resolution side is `scale` times that."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    steps_per_epoch: Annotated[int, Field(ge=1)] = 100
+    """Batches between two validations; an epoch is not one pass over the photos."""
+    clean: Probability = 0.6
+    """Share of the patches that are only made smaller; the others go through the degradation level as well."""
+    downscales: tuple[Literal["area", "bicubic"], ...] = ("area", "bicubic")
+    """Drawn with equal odds; both average over all pixels."""
+    val_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Share of the photos, at least one, that validation keeps to itself."""
+    test_root: Path | None = None
+    """Folder of photos for the final table; null scores the validation photos."""
+    eval_side: Annotated[int, Field(ge=16)] | None = 384
+    """Validation and test look at this central square, in high-resolution pixels; null: whole photos."""
+    cache_mib: Annotated[int, Field(ge=0)] = 2048
+    """Decoded photos kept in memory; what is beyond is decoded each time."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

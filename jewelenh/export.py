@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @job("export")
 def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
-    from jewelenh.exporting.run import export, require_format
+    from jewelenh.exporting.weights import export, require_format
     from jewelenh.refinement.checkpoint import find_checkpoint, read_checkpoint
     from jewelenh.reporting.card import read_metrics
 

@@ -15,25 +15,24 @@ from pydantic.dataclasses import dataclass
 
 from jewelenh.config import (
     STRICT,
-    AnyDegradation,
     Data,
     Enhancer,
     Foreign,
     Hardware,
     Limits,
     Pairs,
+    PatchData,
     Paths,
     Placement,
-    Preview,
     Probability,
     Scoring,
     Server,
     Shard,
-    SingleLevels,
     Source,
+    StartNetwork,
     parse,
 )
-from jewelenh.enhancer_training.settings import PatchData, StartNetwork
+from jewelenh.degradation.levels import AnyDegradation, Preview, SingleLevels
 
 
 def _names_target(node: dict[str, Any]) -> dict[str, Any]:

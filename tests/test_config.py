@@ -2,7 +2,8 @@
 
 import pytest
 
-from jewelenh.config import Degradation, Hardware, Pairs, Shard, Source, parse
+from jewelenh.config import Hardware, Pairs, Shard, Source, parse
+from jewelenh.degradation.levels import Degradation
 from jewelenh.errors import ConfigError
 
 LEVEL = {

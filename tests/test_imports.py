@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "jewelenh"
 JOBS = ("fetch", "degrade", "enhance", "pair", "train", "evaluate", "predict", "demo", "export", "report")
 LAYERS = [
-    {"errors", "config", "seeds"},
+    {"errors", "config", "seeds", "degradation.levels"},
     {
         "files",
         "manifest",
@@ -42,7 +42,6 @@ LIGHTNING = {
     "training/callbacks.py",
     "training/dashboards.py",
     "training/interruption.py",
-    "training/limits.py",
     "enhancer_training/module.py",
     "training/run.py",
     "enhancer_training/recipe.py",

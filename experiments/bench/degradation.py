@@ -24,8 +24,9 @@ import cv2
 import numpy as np
 import yaml
 
-from jewelenh.config import Degradation, Source, parse
+from jewelenh.config import Source, parse
 from jewelenh.degradation.draws import Draw, apply, sample
+from jewelenh.degradation.levels import Degradation
 from jewelenh.degradation.run import degrade
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.hardware import n_cores

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from jewelenh.config import Degradation, Source, parse
+from jewelenh.config import Source, parse
 from jewelenh.degradation.draws import apply, sample
+from jewelenh.degradation.levels import Degradation
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.images import Pixels, read_photo
 from jewelenh.job import CONF_DIR, VERSION_BASE

@@ -95,7 +95,8 @@ def LEVEL() -> object:  # noqa: N802
     """Return the level `mild`."""
     import yaml
 
-    from jewelenh.config import Degradation, parse
+    from jewelenh.config import parse
+    from jewelenh.degradation.levels import Degradation
     from jewelenh.job import CONF_DIR
 
     return parse(Degradation, yaml.safe_load((CONF_DIR / "degradation/mild.yaml").read_text()), "degradation")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jewelenh.config import AnyDegradation, Degradation, Preview
 from jewelenh.degradation.draws import apply, sample
+from jewelenh.degradation.levels import AnyDegradation, Degradation, Preview
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ImageError, SourceError
 from jewelenh.files import write_atomically

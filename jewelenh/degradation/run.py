@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 import cv2
 
-from jewelenh.config import Degradation, Shard
+from jewelenh.config import Shard
 from jewelenh.degradation.draws import ALGORITHM, DRAWS_FILE, Draw, apply, draws_bytes, pixels_sha256, sample
+from jewelenh.degradation.levels import Degradation
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.errors import ImageError
 from jewelenh.files import lock, write_atomically

@@ -20,11 +20,16 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network f
 
 import albumentations as A
 
-from jewelenh import config
-from jewelenh.degradation.blur import gaussian_blur, motion_blur
+from jewelenh.degradation import levels
 from jewelenh.degradation.colour import shift_saturation, shift_temperature
-from jewelenh.degradation.delivery import downscale_and_back, jpeg
-from jewelenh.degradation.noise import gaussian_noise, salt_pepper_noise
+from jewelenh.degradation.operations import (
+    downscale_and_back,
+    gaussian_blur,
+    gaussian_noise,
+    jpeg,
+    motion_blur,
+    salt_pepper_noise,
+)
 from jewelenh.images import Pixels, Resample
 
 T = TypeVar("T")
@@ -67,7 +72,7 @@ class Step(A.ImageOnlyTransform):  # type: ignore[misc]
 class BlurStep(Step):
     """Gaussian blur, motion blur, or both."""
 
-    name, schema = "blur", config.Blur
+    name, schema = "blur", levels.Blur
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw the kind, then sigma, length and angle as far as the kind has them."""
@@ -90,7 +95,7 @@ class BlurStep(Step):
 class DownscaleStep(Step):
     """Smaller, then as large as before."""
 
-    name, schema = "downscale", config.Downscale
+    name, schema = "downscale", levels.Downscale
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw the factor and the method."""
@@ -105,7 +110,7 @@ class DownscaleStep(Step):
 class NoiseStep(Step):
     """Gaussian noise, salt and pepper, or both."""
 
-    name, schema = "noise", config.Noise
+    name, schema = "noise", levels.Noise
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw the kind, the strengths as far as the kind has them, and the seed that remakes the noise."""
@@ -125,7 +130,7 @@ class NoiseStep(Step):
 class JpegStep(Step):
     """JPEG compression."""
 
-    name, schema = "jpeg", config.Jpeg
+    name, schema = "jpeg", levels.Jpeg
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw the quality."""
@@ -140,7 +145,7 @@ class JpegStep(Step):
 class ColourStep(Step):
     """Wrong white balance, then wrong saturation."""
 
-    name, schema = "colour", config.Colour
+    name, schema = "colour", levels.Colour
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw both shifts."""
@@ -159,7 +164,7 @@ STEPS: tuple[type[Step], ...] = (BlurStep, DownscaleStep, NoiseStep, JpegStep, C
 """In the order in which they happen."""
 
 
-def steps_of(level: config.Degradation) -> list[Step]:
+def steps_of(level: levels.Degradation) -> list[Step]:
     """Return the level's steps in order; `A.Compose(steps_of(level))` is the level inside albumentations."""
     steps = []
     for step in STEPS:

@@ -5,6 +5,7 @@ The pictures come from the same calls as `predict`'s, so that its file and the d
 
 from __future__ import annotations
 
+import io
 import shutil
 import threading
 import time
@@ -15,18 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from jewelenh.config import Degradation, Hardware
+from PIL import Image
+
+from jewelenh.config import Hardware, Limits
 from jewelenh.degradation.draws import sample
+from jewelenh.degradation.levels import Degradation
 from jewelenh.degradation.run import degrade_photo
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.demonstration.checkpoints import Trained
 from jewelenh.demonstration.comparison import Scores, score
-from jewelenh.demonstration.upload import Upload
 from jewelenh.errors import ImageError
-from jewelenh.images import Photo, decode
+from jewelenh.images import Photo, decode, read_bytes
+from jewelenh.manifest import sha256_of
 from jewelenh.refinement.input_statistics import OutOfRange, out_of_range
 from jewelenh.restoration.restorer import Restorer, rescale
-from jewelenh.restoration.results import Metadata, Output, check_fits, photo_file, result_name
+from jewelenh.restoration.results import Metadata, Output, check_fits, photo_file, result_name, with_metadata
 
 KEPT_BYTES = 1 << 30
 """Of enlarged pictures that are kept, so that another strength or format need not enhance again."""
@@ -35,6 +39,15 @@ KEPT_RESTORERS = 2
 Say = Callable[[float, str], None]
 """Told how far the work is, 0 to 1, and what comes next."""
 V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A decoded file."""
+
+    name: str
+    sha256: str
+    photo: Photo
 
 
 @dataclass(frozen=True)
@@ -193,3 +206,42 @@ def _save(file: Path, data: bytes) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
     return file
+
+
+def read_upload(path: Path, limits: Limits, metadata: Metadata = "safe") -> Upload:
+    """Read a dropped file, with the EXIF that the results may carry.
+
+    Raises:
+        ImageError: empty, too large, damaged, or no image; `where` is its name alone, not where the demo keeps it.
+    """
+    name = path.name
+    try:
+        data = read_bytes(path)
+    except ImageError as error:
+        raise ImageError(error.what, where=name) from error
+    if len(data) > limits.file_mb * 1e6:
+        raise ImageError(
+            "The file is too large.",
+            where=name,
+            expected=f"at most {limits.file_mb:g} MB",
+            found=f"{len(data) / 1e6:.1f} MB",
+            fix="a smaller file, or start the demo with a larger limits.file_mb",
+        )
+    _check_pixels(data, name, limits)
+    return Upload(name, sha256_of(data), with_metadata(decode(data, name), metadata))
+
+
+def _check_pixels(data: bytes, name: str, limits: Limits) -> None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:  # reads the header only
+            width, height = image.size
+    except Exception:
+        return  # `decode` says what is wrong with it
+    if width * height > limits.megapixels * 1e6:
+        raise ImageError(
+            "The photo has too many pixels for the demo.",
+            where=name,
+            expected=f"at most {limits.megapixels:g} megapixels",
+            found=f"{width}x{height}, {width * height / 1e6:.1f} megapixels",
+            fix="a smaller photo, a larger limits.megapixels, or python -m jewelenh.predict, which has no limit",
+        )

@@ -20,10 +20,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from jewelenh.config import Degradation
+from jewelenh.config import PatchData
 from jewelenh.degradation.draws import apply, sample
+from jewelenh.degradation.levels import Degradation
 from jewelenh.degradation.transforms import Step, steps_of
-from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.errors import ConfigError, SourceError
 from jewelenh.images import Pixels, read_photo, resize
 from jewelenh.pairs.datamodule import ResumableDataModule

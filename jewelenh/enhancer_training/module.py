@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,9 +11,8 @@ from torch.nn import functional
 
 from jewelenh.images import from_unit, to_unit
 from jewelenh.metrics import psnr_db
-from jewelenh.refinement.module import Optimiser, RefinementModule
-from jewelenh.schedules import Scheduler
-from jewelenh.training.adversarial import AdversarialSettings, AdversarialTraining, GeneratorOutput
+from jewelenh.refinement.module import RefinementModule
+from jewelenh.training.adversarial import AdversarialTraining, GeneratorOutput
 
 KEY = "jewelenh_esrgan"
 
@@ -40,24 +39,11 @@ class SteadyLoss(nn.Module):
 
 
 class SuperResolutionModule(RefinementModule):
-    """Trains any network from `low`, (B, 3, h, w) in [0, 1], to `high`, (B, 3, h * scale, w * scale).
+    """Trains any network from `low`, (B, 3, h, w) in [0, 1], to the larger `high`.
 
     Logs `train/loss`; `val/psnr_db_clean`, `val/psnr_db_degraded` and their mean `val/psnr_db`, which picks the best
     checkpoint; `val/psnr_db_input` is that mean for bicubic.
     """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        scale: int,
-        loss: nn.Module,
-        optimizer: Optimiser,
-        scheduler: Scheduler | None = None,
-        about: Callable[[], Mapping[str, Any]] = dict,
-        compile: bool = False,
-    ) -> None:
-        super().__init__(network, loss, optimizer, scheduler, about, compile)
-        self.scale = scale
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor | None:
         """Return the loss of one batch, in [0, 1]; a NaN or infinite loss stops the run."""
@@ -70,8 +56,9 @@ class SuperResolutionModule(RefinementModule):
         values = {}
         for kind, name in {"clean": "low", "degraded": "degraded"}.items():
             low = to_unit(batch[name])
+            bicubic = functional.interpolate(low, size=high.shape[-2:], mode="bicubic")
             values[f"val/psnr_db_{kind}"] = psnr_db(_eight_bit(self(low)), high).mean()
-            values[f"val/psnr_db_input_{kind}"] = psnr_db(_eight_bit(bicubic(low, self.scale)), high).mean()
+            values[f"val/psnr_db_input_{kind}"] = psnr_db(_eight_bit(bicubic), high).mean()
         for name in ("val/psnr_db", "val/psnr_db_input"):
             values[name] = (values[f"{name}_clean"] + values[f"{name}_degraded"]) / 2
         values["val/gain_db"] = values["val/psnr_db"] - values["val/psnr_db_input"]
@@ -89,31 +76,11 @@ class SuperResolutionModule(RefinementModule):
 class AdversarialSuperResolution(AdversarialTraining, SuperResolutionModule):
     """A `SuperResolutionModule` whose network is also trained against a discriminator; logs what both log."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        scale: int,
-        loss: nn.Module,
-        optimizer: Optimiser,
-        discriminator: nn.Module,
-        settings: AdversarialSettings,
-        discriminator_optimizer: Optimiser,
-        about: Callable[[], Mapping[str, Any]] = dict,
-        compile: bool = False,
-    ) -> None:
-        super().__init__(network, scale, loss, optimizer, about=about, compile=compile)
-        self.add_discriminator(discriminator, settings, discriminator_optimizer)
-
     def generate(self, batch: Mapping[str, Any]) -> GeneratorOutput:
         """Enlarge a batch; the pixel loss is of [0, 1], the pictures of the discriminator of [-1, 1]."""
         made, high = self(to_unit(batch["low"])).float(), to_unit(batch["high"])
         loss = self.loss(made, high)
         return GeneratorOutput(made * 2 - 1, high * 2 - 1, loss, {"pixels": loss})
-
-
-def bicubic(low: Tensor, scale: int) -> Tensor:
-    """Enlarge (B, 3, h, w) by Keys' kernel with a = -0.75, which PyTorch and OpenCV share."""
-    return functional.interpolate(low, scale_factor=scale, mode="bicubic")
 
 
 def _eight_bit(unit: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from jewelenh.config import Enhancer
+from jewelenh.config import Enhancer, StartNetwork
 from jewelenh.enhancement.network import load_network
 from jewelenh.enhancement.weights import find_weights
-from jewelenh.enhancer_training.settings import StartNetwork
 from jewelenh.errors import WeightsError
 from jewelenh.files import write_atomically
 

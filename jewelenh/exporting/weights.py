@@ -1,18 +1,90 @@
-"""The refinement network as plain tensors with what rebuilds it, in one file that holds no code."""
+"""One checkpoint to a folder of files for other programs: plain weights, ONNX graphs, a model card."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from torch import nn
 
-from jewelenh.errors import CheckpointError
-from jewelenh.files import write_atomically
+from jewelenh.errors import CheckpointError, ConfigError
+from jewelenh.exporting.onnx import OPSET, Agreement, Refinement, RefinementChain, export_graph, require_packages
+from jewelenh.files import require_writable, write_atomically
 from jewelenh.refinement.checkpoint import Checkpoint, build_network
+from jewelenh.reporting.card import FILE_NAME, Exported, model_card
+
+log = logging.getLogger(__name__)
 
 KIND = "jewelenh-refinement-1"
+Format = Literal["onnx", "safetensors"]
+REFINEMENT_SIZES = ((1, 64, 64), (2, 45, 53), (1, 131, 97), (1, 200, 333))
+CHAIN_SIZES = ((1, 32, 32), (2, 37, 29), (1, 61, 48))
+"""(batch, height, width) of the checks: a multiple of every stride, and odd ones."""
+
+
+def require_format(format: str, chain: bool) -> Format:
+    """Return the format; raise ConfigError for one that is not written, or whose packages are missing."""
+    if format == "onnx":
+        require_packages()
+        return "onnx"
+    if format != "safetensors":
+        raise ConfigError("invalid format.", expected="onnx or safetensors", found=format)
+    if chain:
+        log.info("chain=true concerns format=onnx alone: the enhancer's weights are a file already")
+    return "safetensors"
+
+
+def export(
+    checkpoint: Checkpoint,
+    folder: Path,
+    format: Format = "onnx",
+    *,
+    chain: bool = True,
+    metrics: Mapping[str, Any] | None = None,
+    cache_dir: Path | None = None,
+) -> tuple[dict[str, Path], dict[str, Agreement]]:
+    """Write weights, graphs and card into `folder`; return the files, and how far each graph is from PyTorch.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        CheckpointError: the network cannot be rebuilt, or its graph computes something else.
+        WeightsError: the enhancer's weights cannot be had.
+    """
+    require_writable(folder, "output")
+    network = checkpoint.network().eval().requires_grad_(False)
+    files = {"refinement.safetensors": "the network's weights; its header says how to rebuild it"}
+    write_weights(checkpoint, folder / "refinement.safetensors")
+    agreements: dict[str, Agreement] = {}
+    scale = None
+    if format == "onnx":
+        log.info("refinement.onnx: tracing")
+        agreements["refinement.onnx"] = export_graph(
+            Refinement(network), folder / "refinement.onnx", "input", ["refined"], REFINEMENT_SIZES, low=-1.0
+        )
+        files["refinement.onnx"] = f"`input` to `refined`, any size, opset {OPSET}"
+        if chain:
+            log.info("chain.onnx: tracing")
+            whole, scale = _chain(checkpoint, network, cache_dir)
+            outputs = ["enhanced", "refined"]
+            agreements["chain.onnx"] = export_graph(
+                whole, folder / "chain.onnx", "photo", outputs, CHAIN_SIZES, low=0.0
+            )
+            files["chain.onnx"] = f"`photo` to `enhanced` and `refined` at x{scale}, any size, opset {OPSET}"
+    n_parameters = sum(parameter.numel() for parameter in network.parameters())
+    card = model_card(checkpoint, Exported(n_parameters, files, agreements, scale), metrics)
+    write_atomically(folder / FILE_NAME, card.encode("utf-8", "replace"))
+    return {name: folder / name for name in [*files, FILE_NAME]}, agreements
+
+
+def _chain(checkpoint: Checkpoint, network: nn.Module, cache_dir: Path | None) -> tuple[RefinementChain, int]:
+    from jewelenh.enhancement.network import load_network
+    from jewelenh.enhancement.weights import find_weights
+
+    enhancer = load_network(find_weights(checkpoint.enhancer), cache_dir)
+    return RefinementChain(enhancer, network, checkpoint.enhancer.strength).eval(), enhancer.scale
 
 
 def write_weights(checkpoint: Checkpoint, file: Path) -> None:

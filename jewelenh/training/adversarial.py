@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -74,15 +74,18 @@ class AdversarialTraining(pl.LightningModule):
     network: nn.Module
     _optimizer: Optimiser
 
-    def add_discriminator(
+    def __init__(
         self,
+        *args: Any,
         discriminator: nn.Module,
         settings: AdversarialSettings,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        discriminator_optimizer: Optimiser,
+        **options: Any,
     ) -> None:
-        """Take the other side in, and its optimiser."""
+        super().__init__(*args, **options)
         self.automatic_optimization = False
-        self.discriminator, self.settings, self._discriminator_optimizer = discriminator, settings, optimizer
+        self.discriminator, self.settings = discriminator, settings
+        self._discriminator_optimizer = discriminator_optimizer
         # in a tuple: 20 million weights that never change are no part of a checkpoint
         self._perceptual = (PerceptualLoss(settings.perceptual_file),) if settings.perceptual_weight else ()
 
@@ -92,9 +95,8 @@ class AdversarialTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build both optimisers; their learning rates stay as they are."""
-        return self._optimizer(self.network.parameters()), self._discriminator_optimizer(
-            self.discriminator.parameters()
-        )
+        of_network = self._optimizer(self.network.parameters())
+        return of_network, self._discriminator_optimizer(self.discriminator.parameters())
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Move the network, then the discriminator."""
@@ -161,20 +163,6 @@ class AdversarialTraining(pl.LightningModule):
 
 class AdversarialModule(AdversarialTraining, RefinementModule):
     """A `RefinementModule` whose network is also trained against a discriminator."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: nn.Module,
-        discriminator: nn.Module,
-        settings: AdversarialSettings,
-        optimizer: Optimiser,
-        discriminator_optimizer: Optimiser,
-        about: Callable[[], Mapping[str, Any]] = dict,
-        compile: bool = False,
-    ) -> None:
-        super().__init__(network, loss, optimizer, about=about, compile=compile)
-        self.add_discriminator(discriminator, settings, discriminator_optimizer)
 
     def generate(self, batch: Mapping[str, Any]) -> GeneratorOutput:
         """Refine a batch; pictures and targets in [-1, 1]."""

@@ -1,11 +1,14 @@
-"""A run that is stopped from outside, or that crashes, leaves a checkpoint from which it goes on exactly."""
+"""What stops a run: a signal or a crash, which leave a checkpoint to go on from, a full disk, too little memory."""
 
 from __future__ import annotations
 
 import io
 import logging
+import shutil
 import signal
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,8 +16,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
 
-from jewelenh.errors import CheckpointError, JewelenhError, StoppedError
+from jewelenh.errors import CheckpointError, JewelenhError, StoppedError, TrainingError
 from jewelenh.files import write_atomically
 from jewelenh.refinement.checkpoint import open_checkpoint
 from jewelenh.runs import CHECKPOINTS, LAST
@@ -22,6 +26,8 @@ from jewelenh.runs import CHECKPOINTS, LAST
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+COPIES = 5
+"""Of the weights in a checkpoint: themselves, their average, two moments of Adam, and one for what else there is."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -135,3 +141,44 @@ class SaveWhenStopped(pl.callbacks.Checkpoint):
         for number, handler in self._former.items():
             signal.signal(number, handler)
         self._former = {}
+
+
+def n_checkpoints(callbacks: Iterable[Any]) -> int:
+    """Count the files that the checkpoint callbacks may keep at one time; those that keep all count as ten."""
+    kept = [c for c in callbacks if isinstance(c, pl.callbacks.ModelCheckpoint)]
+    return sum((10 if c.save_top_k < 0 else c.save_top_k) + bool(c.save_last) for c in kept)
+
+
+def check_room(folder: Path, module: nn.Module, n_files: int) -> None:
+    """Make sure, before any work, that the disk has room for `n_files` checkpoints.
+
+    Raises:
+        TrainingError: it has not.
+    """
+    needed = n_files * COPIES * sum(parameter.nbytes for parameter in module.parameters())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise TrainingError(
+            "There is no room for the checkpoints of this run.",
+            where=folder,
+            expected=f"{needed / 2**20:.0f} MiB for {n_files} files",
+            found=f"{free / 2**20:.0f} MiB free",
+            fix="free some space, or paths.output_dir=<a folder on another disk>",
+        )
+
+
+@contextmanager
+def memory_advice() -> Iterator[None]:
+    """Turn a GPU's cry for memory into the settings that need less of it.
+
+    Raises:
+        TrainingError: in place of torch's error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            "The GPU's memory does not hold this.",
+            found=str(error).splitlines()[0],
+            fix="a smaller data.batch_size or data.crop, fewer model.network.features, or trainer.precision=bf16-mixed",
+        ) from error

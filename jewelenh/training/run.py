@@ -33,8 +33,7 @@ from jewelenh.sources import check_source
 from jewelenh.training.adversarial import AdversarialModule, warm_start
 from jewelenh.training.callbacks import BestValidation
 from jewelenh.training.dashboards import log_test
-from jewelenh.training.interruption import usable_checkpoint
-from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
+from jewelenh.training.interruption import check_room, memory_advice, n_checkpoints, usable_checkpoint
 from jewelenh.training.loggers import installed, wandb_closed
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from jewelenh.config import Degradation, Source, parse
+from jewelenh.config import Source, parse
+from jewelenh.degradation.levels import Degradation
 from jewelenh.images import Pixels
 from jewelenh.job import CONF_DIR
 from jewelenh.sources import fetch

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate, gaussian_filter
 
-from jewelenh.degradation.blur import WEIGHT_UNIT, gaussian_blur, motion_blur, motion_kernel
+from jewelenh.degradation.operations import WEIGHT_UNIT, gaussian_blur, motion_blur, motion_kernel
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jewelenh.degradation.delivery import downscale_and_back, jpeg
+from jewelenh.degradation.operations import downscale_and_back, jpeg
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jewelenh.config import Degradation, parse
+from jewelenh.config import parse
+from jewelenh.degradation.levels import Degradation
 from jewelenh.errors import ConfigError
 from jewelenh.job import CONF_DIR
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from jewelenh.degradation.noise import gaussian_noise, salt_pepper_noise
+from jewelenh.degradation.operations import gaussian_noise, salt_pepper_noise
 
 GREY = np.full((256, 256, 3), 128, np.uint8)
 
@@ -66,6 +66,6 @@ def test_salt_and_pepper_from_nothing_to_all():
 
 def test_the_stream_is_the_recorded_one():
     """The first numbers of PCG64([seed, stream]): should they change, every recorded draw would replay differently."""
-    from jewelenh.degradation.noise import _bits
+    from jewelenh.degradation.operations import _bits
 
     assert _bits(123, 0, 6).tolist() == [59853, 1011, 40089, 44718, 27939, 38859]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jewelenh.config import Preview, parse
+from jewelenh.config import parse
+from jewelenh.degradation.levels import Preview
 from jewelenh.degradation.preview import in_words, preview
 from jewelenh.degradation.run import degrade
 from jewelenh.errors import ConfigError, SourceError

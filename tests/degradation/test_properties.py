@@ -7,11 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jewelenh.degradation.blur import gaussian_blur, motion_blur
 from jewelenh.degradation.colour import shift_saturation, shift_temperature
-from jewelenh.degradation.delivery import downscale_and_back, jpeg
 from jewelenh.degradation.draws import apply, pixels_sha256, sample
-from jewelenh.degradation.noise import gaussian_noise, salt_pepper_noise
+from jewelenh.degradation.operations import (
+    downscale_and_back,
+    gaussian_blur,
+    gaussian_noise,
+    jpeg,
+    motion_blur,
+    salt_pepper_noise,
+)
 from jewelenh.degradation.transforms import steps_of
 from jewelenh.metrics import METRICS
 

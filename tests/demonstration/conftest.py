@@ -9,8 +9,7 @@ from demo_parts import MODERATE, write_checkpoint
 
 from jewelenh.config import Limits
 from jewelenh.demonstration.checkpoints import Trained, find_trained
-from jewelenh.demonstration.session import Session
-from jewelenh.demonstration.upload import Upload, read_upload
+from jewelenh.demonstration.session import Session, Upload, read_upload
 
 
 @pytest.fixture

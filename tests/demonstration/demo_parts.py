@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import yaml
 
-from jewelenh.config import Degradation, Enhancer, parse
+from jewelenh.config import Enhancer, parse
+from jewelenh.degradation.levels import Degradation
 from jewelenh.refinement.networks import RefinementCNN
 
 REPO = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from strange_photos import BAD, GOOD, SIZES, noise, saved
 
 from jewelenh.config import Limits
-from jewelenh.demonstration import upload as upload_module
+from jewelenh.demonstration import session as session_module
 from jewelenh.demonstration.actions import messages
 from jewelenh.demonstration.checkpoints import choices, find_trained
 from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, SCORED, WHOLE_PX, Scores, View, panel, score, whole
@@ -38,7 +38,7 @@ def test_limits_hold_before_a_pixel_is_decoded(upload, monkeypatch):
     def never(*_):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(upload_module, "decode", never)
+    monkeypatch.setattr(session_module, "decode", never)
     large = encode_png(Photo(noise(60, 50)))
     with pytest.raises(ImageError, match=r"too many pixels[\s\S]*at most 0.002 megapixels[\s\S]*50x60"):
         upload("a.png", large, Limits(megapixels=0.002))

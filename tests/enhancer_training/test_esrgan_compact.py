@@ -11,7 +11,7 @@ from jewelenh.config import Enhancer
 from jewelenh.enhancement.upscaler import Upscaler
 from jewelenh.enhancement.weights import REGISTRY
 from jewelenh.enhancer_training.data import centre, smaller
-from jewelenh.enhancer_training.scoring import enlarged
+from jewelenh.enhancer_training.recipe import enlarged
 from jewelenh.images import Photo, Pixels, read_photo
 from jewelenh.sources import SAMPLE_DIR
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from jewelenh.config import Degradation, parse
+from jewelenh.config import PatchData, parse
+from jewelenh.degradation.levels import Degradation
 from jewelenh.enhancer_training.data import (
     HeldOutPhotos,
     Patches,
@@ -21,7 +22,6 @@ from jewelenh.enhancer_training.data import (
     require_sides,
     smaller,
 )
-from jewelenh.enhancer_training.settings import PatchData
 from jewelenh.errors import ConfigError, SourceError
 from jewelenh.job import CONF_DIR
 from jewelenh.pairs.dataset import EpochSampler

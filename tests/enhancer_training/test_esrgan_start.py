@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from spandrel import ModelLoader
 
-from jewelenh.enhancer_training.settings import StartNetwork
+from jewelenh.config import StartNetwork
 from jewelenh.enhancer_training.start import _parabola_kernels, export, fresh_compact, start_network
 from jewelenh.errors import WeightsError
 

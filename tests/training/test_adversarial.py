@@ -52,7 +52,8 @@ class Fit:
         adam = functools.partial(torch.optim.Adam, lr=lr)
         chosen = {"delay_steps": 4, "r1_every": 2, "adversarial_weight": 0.1, **settings}
         self.module = AdversarialModule(
-            self.network, PixelLoss(1.0, 0.5), PatchDiscriminator(4), AdversarialSettings(**chosen), adam, adam,
+            self.network, PixelLoss(1.0, 0.5), adam, discriminator=PatchDiscriminator(4),
+            settings=AdversarialSettings(**chosen), discriminator_optimizer=adam,
             about=lambda: describe(NODE, config, pairs.directory),
         )  # fmt: skip
         self.start = {name: value.clone() for name, value in self.module.state_dict().items()}
@@ -94,7 +95,14 @@ def test_a_penalty_that_comes_seldom_weighs_as_much_as_one_at_every_batch(every,
     torch.manual_seed(0)
     judge, adam = PatchDiscriminator(4), functools.partial(torch.optim.Adam, lr=1e-3)
     settings = AdversarialSettings(r1_every=every, r1_weight=weight)
-    module = AdversarialModule(build(NODE, "model.network"), PixelLoss(1.0, 0.5), judge, settings, adam, adam)
+    module = AdversarialModule(
+        build(NODE, "model.network"),
+        PixelLoss(1.0, 0.5),
+        adam,
+        discriminator=judge,
+        settings=settings,
+        discriminator_optimizer=adam,
+    )
     parts = {}
     monkeypatch.setattr(module, "_log_parts", lambda found, n: parts.update(found))
     monkeypatch.setattr(type(module), "_n_batches", 0)

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from jewelenh.errors import CheckpointError, PairsError, TrainingError
-from jewelenh.training.limits import check_room, memory_advice, n_checkpoints
+from jewelenh.training.interruption import check_room, memory_advice, n_checkpoints
 
 
 def test_without_room_the_run_does_not_start(tmp_path, monkeypatch):
