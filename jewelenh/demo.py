@@ -21,14 +21,14 @@ def main(config: Demo) -> None:
     from jewelenh.demonstration.server import run, temporary_folder
     from jewelenh.demonstration.session import Session
     from jewelenh.errors import JewelenhError
-    from jewelenh.refinement.checkpoint import find_checkpoint
+    from jewelenh.refinement.weights import find_checkpoint
 
     if importlib.util.find_spec("gradio") is None:
         raise JewelenhError("The demo needs Gradio.", fix="pip install 'jewelenh[demo]'")
     output_dir = config.paths.output_dir
     given = None if config.checkpoint == "latest" else find_checkpoint(config.checkpoint, output_dir)
     trained = functools.partial(find_trained, output_dir, given)
-    trained()  # or it says what is missing
+    trained()  # or it says what is wrong with `checkpoint`
     with temporary_folder() as folder:
         place, cache_dir = folder / "results", config.paths.cache_dir
         session = Session(config.levels, config.seed, place, cache_dir, config.hardware, config.trust, config.metadata)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def main(config: Evaluate) -> float:
     """Run `python -m jewelenh.evaluate`; return the mean gain in PSNR in dB, of the first checkpoint."""
     from jewelenh.evaluation.run import open_checkpoints
-    from jewelenh.refinement.checkpoint import find_checkpoint
+    from jewelenh.refinement.weights import find_checkpoint
     from jewelenh.reporting.evaluation import report
 
     wanted = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint

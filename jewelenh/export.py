@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 @job("export")
 def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
-    from jewelenh.exporting.weights import export, require_format
-    from jewelenh.refinement.checkpoint import find_checkpoint, read_checkpoint
+    from jewelenh.exporting.run import export, require_format
+    from jewelenh.refinement.checkpoint import read_checkpoint
+    from jewelenh.refinement.weights import find_checkpoint
     from jewelenh.reporting.card import read_metrics
 
     format = require_format(config.format, config.chain)
@@ -26,7 +27,13 @@ def main(config: Export) -> None:
     metrics = read_metrics(checkpoint, None if config.metrics is None else config.metrics.expanduser())
     folder = run_dir() if config.output is None else config.output.expanduser()
     files, agreements = export(
-        checkpoint, folder, format, chain=config.chain, metrics=metrics, cache_dir=config.paths.cache_dir
+        checkpoint,
+        folder,
+        format,
+        chain=config.chain,
+        half=config.half,
+        metrics=metrics,
+        cache_dir=config.paths.cache_dir,
     )
     _say(files, agreements)
 

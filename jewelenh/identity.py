@@ -31,7 +31,9 @@ NOT_THE_RESULT = frozenset({
     "model.data.workers", "model.data.cache_mib",
 })  # fmt: skip
 """Keys that say how a run is made, shown or started. `seed` and `trainer.precision`, as they are written, count."""
-FILES = frozenset({"test_root", "weights", "warm_start", "perceptual_file"})
+READY = Path(__file__).resolve().parent / "sample" / "ready.safetensors"
+"""One network for all levels and for photos that were not degraded: experiments/ready says how it was made."""
+FILES = frozenset({"test_root", "weights", "start", "perceptual_file"})
 """Keys whose value is a path: what is in the file or folder counts, not where it lies."""
 
 
@@ -52,7 +54,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     if cfg.get("source") and cfg.source.kind == "folder" and cfg.source.root is not None:
         values["source.root"] = _photos(json.dumps(OmegaConf.to_container(cfg.source), sort_keys=True), cfg.seed)
     if cfg.get("ckpt_path") is not None:
-        from jewelenh.refinement.checkpoint import find_checkpoint  # and with it torch
+        from jewelenh.refinement.weights import find_checkpoint  # and with it torch
 
         values["ckpt_path"] = _sha256(find_checkpoint(cfg.ckpt_path, Path(cfg.paths.output_dir), LAST))
     return values
@@ -80,7 +82,7 @@ def _content(name: str, value: Any) -> Any:
     """Put a file's content in place of its path."""
     if name not in FILES or not isinstance(value, str):
         return value
-    path = Path(value).expanduser()
+    path = READY if (name, value) == ("start", "ready") else Path(value).expanduser()
     if path.is_dir():
         return {str(file.relative_to(path)): _sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
     return {"sha256": _sha256(path)} if path.is_file() else value

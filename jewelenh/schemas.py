@@ -131,6 +131,8 @@ class RefinementModel:
     """One move a step."""
     compile: bool = False
     """Run the network through torch.compile."""
+    start: str = "scratch"
+    """Weights to begin with: ready (where the network is that of the ready weights), scratch, latest, a run, a file."""
     placement: Placement = "after"
     """`before` the enhancer, on the photo's own grid, from degraded to raw; or `after` it, from `input` to `target`."""
 
@@ -144,8 +146,6 @@ class AdversarialModel(RefinementModel):
     """Weights beside the loss, and what keeps the two sides steady."""
     discriminator: Plugin
     discriminator_optimizer: Plugin
-    warm_start: str | None = None
-    """A .ckpt, a run directory, or latest: begin with the weights of this network."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -281,6 +281,8 @@ class Export(Job):
     checkpoint: str = "latest"
     format: Literal["onnx", "safetensors"] = "onnx"
     """onnx: graphs of any picture size and the weights; safetensors: the weights alone."""
+    half: bool = False
+    """Weights as float16: half the bytes."""
     chain: bool = True
     """With onnx: also one graph from a photo to its restored picture, enhancer included."""
     output: Path | None = None

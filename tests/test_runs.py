@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from jewelenh.errors import BusyError, ConfigError, StoppedError
-from jewelenh.refinement.checkpoint import find_checkpoint
+from jewelenh.refinement.weights import find_checkpoint
 from jewelenh.runs import held, is_follower, read_run
 
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jewelenh.errors import CheckpointError, JewelenhError
+from jewelenh.errors import JewelenhError
+from jewelenh.identity import READY
 from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.runs import BEST, CHECKPOINTS
 
@@ -39,27 +40,22 @@ class Trained:
     @property
     def label(self) -> str:
         """Return one line to pick it by."""
-        return f"{self.level} · {self.when:%d %b %Y, %H:%M}"
+        when = "ready weights" if self.file == READY else f"{self.when:%d %b %Y, %H:%M}"
+        return f"{self.level} · {when}"
 
 
 def find_trained(output_dir: Path, given: Path | None = None) -> list[Trained]:
-    """Return the refinement checkpoints below `output_dir`, newest first; `given`, where there is one, leads.
+    """Return the refinement checkpoints below `output_dir`, newest first, then the ready weights; `given` leads.
 
     Raises:
-        CheckpointError: there is none, or `given` is invalid.
+        CheckpointError: `given` is invalid.
     """
     files = [path for path in output_dir.glob(f"**/{CHECKPOINTS}/{BEST}") if path.is_file()]
     newest = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:N_LISTED]
     first = [] if given is None else [_read(given, given.stat().st_mtime_ns)]
     found = first + [trained for path in newest if path != given and (trained := _usable(path)) is not None]
-    if not found:
-        raise CheckpointError(
-            "The demo needs a trained checkpoint, and there is none yet.",
-            where=output_dir,
-            expected=f"<run>/{CHECKPOINTS}/{BEST}",
-            fix="train one on the embedded photos, in minutes: python -m jewelenh.train experiment=moderate\n"
-            "            or name one that is elsewhere: python -m jewelenh.demo checkpoint=<file>",
-        )
+    if all(one.file != READY for one in found):
+        found.append(_read(READY, READY.stat().st_mtime_ns))
     return found
 
 

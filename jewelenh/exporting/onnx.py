@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from jewelenh.enhancement.network import Network
 from jewelenh.errors import CheckpointError, ConfigError
+from jewelenh.refinement.checkpoint import AFTER, Geometry
 
 OPSET = 18
 """Of ONNX, December 2022: what the exporter is written for, and what onnxruntime 1.14 and later run."""
@@ -62,22 +63,37 @@ class Refinement(nn.Module):
 
 
 class RefinementChain(nn.Module):
-    """`photo` to (`enhanced`, `refined`): float (B, 3, H, W) RGB in [0, 1] to `scale` times the sides, in [0, 1].
+    """`photo` to `refined`: float (B, 3, H, W) RGB in [0, 1] to `scale` times the sides, in [0, 1].
 
-    Between the two networks nothing is rounded to 8 bits; `Restorer`, which keeps pictures in the photo's own depth,
-    does round there, by at most half a grey level.
+    A network after the enhancer leaves a second output, `enhanced`. Between the two networks nothing is rounded to 8
+    bits, which `Restorer` does, by at most half a grey level; and a network that works at a scale of its own is given
+    pictures made smaller by a triangle filter, as graphs have no area averaging of any size.
     """
 
-    def __init__(self, enhancer: Network, refinement: nn.Module, strength: float = 1.0) -> None:
+    def __init__(
+        self, enhancer: Network, refinement: nn.Module, strength: float = 1.0, geometry: Geometry = AFTER
+    ) -> None:
         super().__init__()
-        self.enhancer, self.refinement = enhancer.module, refinement
+        self.enhancer, self.refinement, self.geometry = enhancer.module, refinement, geometry
         self.scale, self.multiple, self.strength = enhancer.scale, enhancer.multiple, strength
 
-    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the enhancer's picture, and the refined one."""
+    @property
+    def outputs(self) -> list[str]:
+        """Return the names of what comes out."""
+        return ["refined"] if self.geometry.placement == "before" else ["enhanced", "refined"]
+
+    def forward(self, photo: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the refined picture, and before it the enhancer's own where there is one on the way."""
+        if self.geometry.placement == "before":
+            prepared = ((self.refinement(photo * 2 - 1) + 1) / 2).clamp(0, 1)
+            return self._enhance(prepared).clamp(0, 1)
         enhanced = self._enhance(photo).clamp(0, 1)
-        refined = self.refinement(enhanced * 2 - 1)
-        return enhanced, ((refined + 1) / 2).clamp(0, 1)
+        if self.geometry.work_scale == 1:
+            return enhanced, ((self.refinement(enhanced * 2 - 1) + 1) / 2).clamp(0, 1)
+        scale = self.geometry.work_scale
+        small = F.interpolate(enhanced, scale_factor=scale, mode="bilinear", antialias=True) * 2 - 1
+        change = F.interpolate(self.refinement(small) - small, size=enhanced.shape[-2:], mode="bicubic")
+        return enhanced, (enhanced + change / 2).clamp(0, 1)
 
     def _enhance(self, photo: Tensor) -> Tensor:
         height, width = photo.shape[-2:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,6 @@ from jewelenh.errors import CheckpointError, ConfigError, JewelenhError
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.plugins import build, find_target
 from jewelenh.refinement.input_statistics import describe_training
-from jewelenh.runs import BEST, CHECKPOINTS, STATE
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ KEYS = (KEY, "jewelenh_esrgan")
 """Of what a checkpoint says of itself: the chain's network, or a super-resolution network."""
 VERSION = 2
 PREFIX = "network."
+EXPORTED = "model.safetensors"
+"""Weights in a folder of `jewelenh.export`, as the Hugging Face Hub names them."""
 TRUSTED = ("jewelenh", "torch")
 """Packages whose networks a checkpoint may name: importing any other module runs its code."""
 FORMER_SIDE_PX = 1048
@@ -42,6 +44,10 @@ class Geometry:
     placement: Placement = "after"
     work_scale: float = 1.0
     """After the enhancer: sides of what the network sees, relative to the enhancer's picture."""
+
+
+AFTER = Geometry()
+"""After the enhancer, at its own size."""
 
 
 @dataclass(frozen=True)
@@ -170,15 +176,34 @@ def open_checkpoint(file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """
     if not file.is_file():
         raise CheckpointError("There is no such checkpoint.", where=file, fix="python -m jewelenh.train makes one")
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # of bytes that are no checkpoint, the unpickler raises nearly anything
-        reason = str(error).splitlines()[0][:200] if str(error) else repr(error)
-        raise CheckpointError("The file is no readable checkpoint.", where=file, found=reason) from error
+    content = _exported(file) if file.suffix == ".safetensors" else _pickled(file)
     about = next((content[key] for key in KEYS if key in content), None) if isinstance(content, dict) else None
     if not isinstance(about, dict):
         raise CheckpointError("The file was not written by jewelenh.train.", where=file, expected=f"an entry {KEY!r}")
     return content, about
+
+
+def _pickled(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of bytes that are no checkpoint, the unpickler raises nearly anything
+        reason = str(error).splitlines()[0][:200] if str(error) else repr(error)
+        raise CheckpointError("The file is no readable checkpoint.", where=file, found=reason) from error
+
+
+def _exported(file: Path) -> dict[str, Any]:
+    """Return the content of `refinement.weights.write_weights` as that of a checkpoint."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="pt") as content:
+            about = json.loads((content.metadata() or {}).get(KEY, "null"))
+            weights = {f"{PREFIX}{name}": content.get_tensor(name).float() for name in content.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError("The weights cannot be read.", where=file, found=error) from error
+    if not isinstance(about, dict):
+        return {}
+    return {KEY: about, "state_dict": weights, "epoch": about.get("epoch", 0), "global_step": about.get("step", 0)}
 
 
 def read_checkpoint(file: Path, trust: Sequence[str] = ()) -> Checkpoint:
@@ -289,43 +314,3 @@ def _check_trusted(target: str, where: object, trust: Sequence[str]) -> None:
             found=target,
             fix=f"trust=[{target}], if you know what calling it does",
         )
-
-
-def find_checkpoint(wanted: str | Path, output_dir: Path, name: str = BEST) -> Path:
-    """Return the checkpoint file `name` of the newest run below `output_dir`, of a run directory, or the file itself.
-
-    Raises:
-        CheckpointError: there is none, with the newest that exist.
-    """
-    if str(wanted) == "latest":
-        found = _newest(output_dir, name)
-        if not found:
-            raise CheckpointError(
-                "No run has left a checkpoint yet.",
-                where=output_dir,
-                expected=f"<run>/{CHECKPOINTS}/{name}",
-                fix="train one: python -m jewelenh.train experiment=mild",
-            )
-        return found[0]
-    path = Path(wanted).expanduser()
-    for candidate in (path, path / CHECKPOINTS / name, path / name):
-        if candidate.is_file():
-            return candidate
-    newest = "\n            ".join(str(file) for file in _newest(output_dir, name)[:5])
-    raise CheckpointError(
-        "There is no such checkpoint.",
-        where=path,
-        expected="a .ckpt file, a run directory, or latest",
-        fix=f"one of these:\n            {newest}" if newest else "train one: python -m jewelenh.train experiment=mild",
-    )
-
-
-def _newest(output_dir: Path, name: str) -> list[Path]:
-    """Return the checkpoints of all runs, that of the run which was made, or found finished, last first."""
-    files = [path for path in output_dir.glob(f"**/{CHECKPOINTS}/{name}") if path.is_file()]
-    return sorted(files, key=_used_ns, reverse=True)
-
-
-def _used_ns(file: Path) -> int:
-    state = file.parent.parent / STATE
-    return max(path.stat().st_mtime_ns for path in (file, state) if path.is_file())

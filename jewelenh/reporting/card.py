@@ -16,7 +16,7 @@ from jewelenh.refinement.checkpoint import Checkpoint
 from jewelenh.reporting.render import markdown, render
 from jewelenh.reporting.scores import summary_columns, summary_row
 
-FILE_NAME = "MODEL_CARD.md"
+FILE_NAME = "README.md"
 SOURCES = {
     "sample": "the path-traced product shots embedded in jewelenh, nobody's photos (MIT)",
     "folder": "photos of your own",
@@ -75,6 +75,10 @@ def model_card(checkpoint: Checkpoint, exported: Exported, metrics: Mapping[str,
     return render(
         "model_card.md",
         level=checkpoint.level,
+        enhancer=enhancer.name,
+        placement=checkpoint.geometry.placement,
+        work_scale=checkpoint.geometry.work_scale,
+        outputs="(refined,)" if checkpoint.geometry.placement == "before" else "enhanced, refined",
         network=checkpoint.network_class.rpartition(".")[2],
         checkpoint=checkpoint.file.name,
         n_parameters=exported.n_parameters,

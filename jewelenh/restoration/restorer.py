@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from jewelenh.config import Enhancer, Hardware, parse
 from jewelenh.errors import ImageError
 from jewelenh.hardware import DTYPES, choose_precision, find_device
+from jewelenh.identity import READY
 from jewelenh.images import Photo, Pixels, from_signed, resize, to_signed
-from jewelenh.refinement.checkpoint import Checkpoint, Geometry, read_checkpoint
+from jewelenh.refinement.checkpoint import AFTER, Checkpoint, Geometry, read_checkpoint
+from jewelenh.refinement.weights import find_checkpoint
 
 if TYPE_CHECKING:
     from jewelenh.enhancement.upscaler import Upscaler
@@ -28,10 +30,6 @@ BAND = 1024
 """Rows that are enlarged at once."""
 OVERLAP = 256
 """For a network that does not say how far it looks (`radius_px`, `stride`)."""
-
-
-AFTER = Geometry()
-"""The enhancer, at its own size."""
 
 
 class Restorer:
@@ -85,6 +83,20 @@ class Restorer:
         hardware = hardware or parse(Hardware, {"device": device}, "hardware")
         enhancer = enhancer or checkpoint.enhancer
         return cls(checkpoint.network(), enhancer, checkpoint.geometry, hardware=hardware, cache_dir=cache_dir)
+
+    @classmethod
+    def ready(cls, **options: Any) -> Restorer:
+        """Load the weights inside the package, for photos of which nobody knows how bad they are."""
+        return cls.from_checkpoint(READY, **options)
+
+    @classmethod
+    def from_pretrained(cls, place: str | Path, **options: Any) -> Restorer:
+        """Load an exported file, or a folder in the layout of the Hugging Face Hub; options as in `from_checkpoint`.
+
+        Raises:
+            CheckpointError: there are no weights (model.safetensors), or this version cannot rebuild the network.
+        """
+        return cls.from_checkpoint(find_checkpoint(place, Path()), **options)
 
     @property
     def upscaler(self) -> Upscaler:
@@ -169,7 +181,7 @@ class Restorer:
         return refined
 
     def _signed(self, pixels: Pixels) -> Tensor:
-        planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(self.device)
+        planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device)
         return to_signed(planes).contiguous(memory_format=torch.channels_last)
 
     def _residual(self, signed: Tensor) -> Tensor:

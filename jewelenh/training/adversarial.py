@@ -10,7 +10,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
@@ -19,8 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from jewelenh.errors import CheckpointError
-from jewelenh.refinement.checkpoint import read_checkpoint
 from jewelenh.refinement.module import Optimiser, RefinementModule, check_finite
 from jewelenh.training.perceptual import PerceptualLoss
 
@@ -168,26 +165,6 @@ class AdversarialModule(AdversarialTraining, RefinementModule):
         """Refine a batch; pictures and targets in [-1, 1]."""
         refined = self(batch["input"]).float()
         return GeneratorOutput(refined, batch["target"], *self.compare(refined, batch["target"]))
-
-
-def warm_start(network: nn.Module, file: Path) -> None:
-    """Put the weights of a checkpoint of a network of the same make into `network`.
-
-    Raises:
-        CheckpointError: no checkpoint, or of another network.
-    """
-    read = read_checkpoint(file)
-    try:
-        network.load_state_dict(dict(read.weights))
-    except RuntimeError as error:
-        raise CheckpointError(
-            "The network cannot start from this checkpoint.",
-            where=file,
-            expected=type(network).__name__,
-            found=f"{read.network_class.rsplit('.', 1)[-1]} {read.settings}: {str(error).splitlines()[-1].strip()}",
-            fix="model/network with the settings that the checkpoint was trained with, or model.warm_start=null",
-        ) from error
-    log.info("starting from %s (epoch %d)", file, read.epoch)
 
 
 class PatchDiscriminator(nn.Module):

@@ -24,13 +24,14 @@ from jewelenh.evaluation.run import open_checkpoints
 from jewelenh.hardware import has_gpu, n_cores, native_precision
 from jewelenh.pairs.datamodule import PairsDataModule
 from jewelenh.plugins import attempt, build
-from jewelenh.refinement.checkpoint import describe, find_checkpoint, targets
+from jewelenh.refinement.checkpoint import describe, targets
 from jewelenh.refinement.module import RefinementModule
+from jewelenh.refinement.weights import find_checkpoint, start_network
 from jewelenh.reporting.evaluation import report
 from jewelenh.runs import BEST, CHECKPOINTS, LAST, Run, is_follower
 from jewelenh.schemas import AdversarialModel, EnhancerModel, Train
 from jewelenh.sources import check_source
-from jewelenh.training.adversarial import AdversarialModule, warm_start
+from jewelenh.training.adversarial import AdversarialModule
 from jewelenh.training.callbacks import BestValidation
 from jewelenh.training.dashboards import log_test
 from jewelenh.training.interruption import check_room, memory_advice, n_checkpoints, usable_checkpoint
@@ -97,6 +98,7 @@ def refinement(config: Train, chain: Chain) -> Recipe:
     assert not isinstance(model, EnhancerModel)
     network = build(model.network, "model.network")
     log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
+    start_network(network, model.network, model.placement, model.start, config.paths.output_dir)
     workers = config.hardware.workers
     data = PairsDataModule(config.data, functools.cache(chain.pair), seed=config.seed, workers=workers)
     optimizer = build(model.optimizer, "model.optimizer")
@@ -112,8 +114,6 @@ def refinement(config: Train, chain: Chain) -> Recipe:
     if not isinstance(model, AdversarialModel):
         scheduler = build(model.scheduler, "model.scheduler")
         return Recipe(RefinementModule(scheduler=scheduler, **parts), data, ending)
-    if model.warm_start is not None:
-        warm_start(network, find_checkpoint(model.warm_start, config.paths.output_dir))
     module = AdversarialModule(
         settings=build(model.adversarial, "model.adversarial"),
         discriminator=build(model.discriminator, "model.discriminator"),

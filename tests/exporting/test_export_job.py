@@ -2,16 +2,18 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from jewelenh.config import Enhancer
 from jewelenh.errors import CheckpointError
-from jewelenh.exporting.weights import load_network
 from jewelenh.images import Photo
 from jewelenh.refinement.checkpoint import KEY, describe, read_checkpoint
 from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.refinement.weights import find_checkpoint
 from jewelenh.restoration.restorer import Restorer
 
 
@@ -44,7 +46,7 @@ def test_graphs_weights_and_card(run_job, checkpoint, tmp_path, tiny_weights):
     onnxruntime = pytest.importorskip("onnxruntime")
     outcome = run_job("export", "checkpoint=run", "output=out")
     assert outcome.code == 0, outcome.err
-    names = {"refinement.onnx", "chain.onnx", "refinement.safetensors", "MODEL_CARD.md"}
+    names = {"refinement.onnx", "chain.onnx", "model.safetensors", "config.json", "README.md"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     for graph in ("refinement.onnx", "chain.onnx"):
         said = re.search(rf"{graph}: largest difference from PyTorch (\S+), or (\S+) grey levels", outcome.out)
@@ -61,7 +63,7 @@ def test_graphs_weights_and_card(run_job, checkpoint, tmp_path, tiny_weights):
     plain = restorer.upscaler.upscale(Photo(photo)).pixels.astype(float)
     assert np.abs(expected - plain).max() > 10, "the refinement does something"
 
-    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
     for told in (
         "level moderate", "somebody/rings", "+1.50", "+1.20 to +1.80", "10 photos of the test split", "peak 255",
         "space: sRGB", "opset 18", "## Licence",
@@ -73,21 +75,42 @@ def test_graphs_weights_and_card(run_job, checkpoint, tmp_path, tiny_weights):
 def test_weights_alone_rebuild_the_network(run_job, checkpoint, tmp_path):
     outcome = run_job("export", f"checkpoint={checkpoint}", "format=safetensors", "output=out")
     assert outcome.code == 0, outcome.err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"refinement.safetensors", "MODEL_CARD.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.safetensors", "config.json", "README.md"}
     picture = torch.rand(1, 3, 19, 22) * 2 - 1
-    network = load_network(tmp_path / "out" / "refinement.safetensors")
-    assert torch.equal(network(picture), read_checkpoint(checkpoint).network().eval()(picture))
-    assert "onnxruntime" not in (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    exported = read_checkpoint(tmp_path / "out" / "model.safetensors")
+    assert torch.equal(exported.network().eval()(picture), read_checkpoint(checkpoint).network().eval()(picture))
+    told = (tmp_path / "out" / "config.json").read_text()
+    assert exported.geometry.placement == "after" and exported.step == 77 and str(tmp_path) not in told
+    half = run_job("export", f"checkpoint={checkpoint}", "format=safetensors", "half=true", "output=half")
+    assert half.code == 0, half.err
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "out")]
+    assert sizes[0] < 0.6 * sizes[1]
 
 
-def test_the_cards_snippets_run(run_job, checkpoint, tmp_path, monkeypatch):
+def test_a_folder_of_the_hub_restores_as_its_checkpoint_does(run_job, checkpoint, tmp_path, tiny_weights):
     assert run_job("export", f"checkpoint={checkpoint}", "format=safetensors", "output=out").code == 0
-    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    photo = np.random.default_rng(0).integers(0, 256, (21, 35, 3), dtype=np.uint8)
+    enhancer = Enhancer(name="general_x4v3", weights=tiny_weights)
+    shared = Restorer.from_pretrained(tmp_path / "out", enhancer=enhancer).restore(photo)
+    assert np.array_equal(shared, Restorer.from_checkpoint(checkpoint, enhancer=enhancer).restore(photo))
+    assert find_checkpoint(tmp_path / "out", tmp_path) == tmp_path / "out" / "model.safetensors"
+    (tmp_path / "pickled").mkdir()
+    torch.save({}, tmp_path / "pickled" / "pytorch_model.bin")
+    for folder in (tmp_path / "pickled", tmp_path):
+        with pytest.raises(CheckpointError, match="no such checkpoint"):
+            Restorer.from_pretrained(folder)
+    assert "onnxruntime" not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_cards_snippets_run(run_job, checkpoint, tmp_path, monkeypatch, tiny_weights):
+    assert run_job("export", f"checkpoint={checkpoint}", "format=safetensors", "output=out").code == 0
+    card = (tmp_path / "out" / "README.md").read_text()
     (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     monkeypatch.chdir(tmp_path / "out")
-    scope = {"enhanced": torch.zeros(1, 3, 16, 16)}
+    shutil.copy(tiny_weights, tmp_path / "out")
+    scope = {"photo": np.zeros((16, 16, 3), np.uint8)}
     exec(snippet, scope)
-    assert scope["refined"].shape == (1, 3, 16, 16)
+    assert scope["restored"].shape == (64, 64, 3)
 
 
 def test_metrics_of_another_checkpoint_stay_out_of_the_card(run_job, checkpoint, tmp_path):
@@ -95,7 +118,7 @@ def test_metrics_of_another_checkpoint_stay_out_of_the_card(run_job, checkpoint,
     content = torch.load(checkpoint, weights_only=True)
     torch.save({**content, "global_step": 99}, other)
     assert run_job("export", f"checkpoint={other}", "format=safetensors", "output=out").code == 0
-    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
     assert "Not measured yet" in card and "+1.50" not in card
     forced = run_job("export", f"checkpoint={other}", "format=safetensors", "metrics=run/metrics.json")
     assert forced.code == 2 and "not the metrics of this checkpoint" in forced.err
@@ -134,8 +157,8 @@ def test_exported_weights_that_are_none_are_refused(tmp_path):
     (tmp_path / "text.safetensors").write_text("hello")
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="cannot be read"):
-        load_network(tmp_path / "text.safetensors")
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_network(tmp_path / "none.safetensors")
+        read_checkpoint(tmp_path / "text.safetensors")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read_checkpoint(tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match="not written by jewelenh"):
-        load_network(tmp_path / "other.safetensors")
+        read_checkpoint(tmp_path / "other.safetensors")

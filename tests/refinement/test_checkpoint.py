@@ -3,14 +3,18 @@
 import os
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import CheckpointError
-from jewelenh.refinement.checkpoint import KEY, describe, find_checkpoint, read_checkpoint
-from jewelenh.refinement.networks import RefinementCNN
+from jewelenh.identity import READY
+from jewelenh.refinement.checkpoint import KEY, build_network, describe, read_checkpoint
+from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
+from jewelenh.refinement.weights import find_checkpoint, start_network
 
 CONFIG = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
 
@@ -99,6 +103,7 @@ def test_another_network_is_said(tmp_path, network, word):
 
 OWN = """
 import torch
+from omegaconf import OmegaConf
 from pathlib import Path
 
 Path("imported").touch()
@@ -160,18 +165,45 @@ def test_the_trust_of_one_package_is_not_that_of_its_namesake(own_module):
 
 
 def test_checkpoints_are_found_as_users_name_them(tmp_path):
-    with pytest.raises(CheckpointError, match="No run has left"):
-        find_checkpoint("latest", tmp_path)
+    assert find_checkpoint("latest", tmp_path) == find_checkpoint("ready", tmp_path) == READY
     files = []
-    for number, name in enumerate(["old", "new"]):
+    for number, name in enumerate(["old", "new", "trial"]):
         file = tmp_path / "train" / name / "checkpoints" / "best.ckpt"
         file.parent.mkdir(parents=True)
         file.write_bytes(b"x")
         os.utime(file, ns=(number * 10**9, number * 10**9))
         files.append(file)
+    (tmp_path / "train" / "trial" / "run.json").write_text('{"overrides": ["+debug=default"]}')
     assert find_checkpoint("latest", tmp_path) == files[1]
     assert find_checkpoint(tmp_path / "train" / "old", tmp_path) == files[0]
     assert find_checkpoint(files[0], tmp_path) == files[0]
     with pytest.raises(CheckpointError) as caught:
         find_checkpoint("nowhere", tmp_path)
     assert str(files[1]) in str(caught.value)
+
+
+def test_the_ready_weights_start_their_own_network_alone(tmp_path, caplog):
+    ready = read_checkpoint(READY)
+    assert ready.geometry.placement == "before" and ready.level == "all" and ready.enhancer.weights is None
+    fresh = build_network(ready.node, READY)
+    start_network(fresh, ready.node, "before", "ready", tmp_path)
+    assert all(torch.equal(value, ready.weights[name]) for name, value in fresh.state_dict().items())
+    other = RefinementUNet(4, depth=1, blocks=1)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with caplog.at_level("INFO"):
+        start_network(other, {"_target_": "jewelenh.refinement.networks.RefinementUNet"}, "before", "ready", tmp_path)
+    assert "starting from scratch" in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+def test_the_network_of_the_configuration_is_that_of_the_ready_weights():
+    model = OmegaConf.load(Path(__file__).parents[2] / "conf" / "model" / "refinement.yaml")
+    assert OmegaConf.to_container(model.network) == read_checkpoint(READY).node
+    assert (model.placement, model.start) == ("before", "ready")
+
+
+def test_damaged_ready_weights_are_said(tmp_path):
+    data = READY.read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_checkpoint(tmp_path / "cut.safetensors")

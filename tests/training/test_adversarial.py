@@ -17,7 +17,8 @@ from jewelenh.plugins import build
 from jewelenh.refinement.checkpoint import describe, read_checkpoint
 from jewelenh.refinement.losses import PixelLoss
 from jewelenh.refinement.networks import RefinementCNN
-from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, PatchDiscriminator, warm_start
+from jewelenh.refinement.weights import start_network
+from jewelenh.training.adversarial import AdversarialModule, AdversarialSettings, PatchDiscriminator
 from jewelenh.training.callbacks import warm_average
 from jewelenh.training.perceptual import LAYERS, PerceptualLoss
 
@@ -140,10 +141,10 @@ def test_a_nan_or_infinite_loss_ends_the_run(pairs, tmp_path):
 def test_a_start_from_a_trained_network_and_from_another(pairs, tmp_path):
     fit = Fit(pairs, tmp_path, epochs=1).fit()
     fresh = build(NODE, "model.network")
-    warm_start(fresh, tmp_path / "last.ckpt")
+    start_network(fresh, NODE, "after", str(tmp_path / "last.ckpt"), tmp_path)
     assert all(torch.equal(value, fit.network.state_dict()[name]) for name, value in fresh.state_dict().items())
     with pytest.raises(CheckpointError, match="cannot start") as caught:
-        warm_start(RefinementCNN(8), tmp_path / "last.ckpt")
+        start_network(RefinementCNN(8), NODE, "after", str(tmp_path / "last.ckpt"), tmp_path)
     assert "RefinementCNN" in str(caught.value) and "RefinementUNet {'features': 4" in str(caught.value)
 
 

@@ -82,14 +82,14 @@ def test_it_trains_resumes_and_is_evaluated_used_and_exported(run_job, photos, t
         assert done.code == 0, done.err
     restored = np.asarray(Image.open(tmp_path / "restored" / "rings" / "p01.png"))
     assert restored.shape == (192, 192, 3)
-    exported = tmp_path / "exported" / "refinement.safetensors"
+    exported = tmp_path / "exported" / "model.safetensors"
     from jewelenh.errors import CheckpointError
-    from jewelenh.exporting.weights import load_network
+    from jewelenh.refinement.checkpoint import read_checkpoint
 
-    network = load_network(exported, trust=["own_nets"])
+    network = read_checkpoint(exported, ["own_nets"]).network()
     assert type(network).__name__ == "Blend" and isinstance(network.layers[1], torch.nn.GELU)
     with pytest.raises(CheckpointError, match="would be imported"):
-        load_network(exported)
+        read_checkpoint(exported).network()
 
 
 def newest(folder, name):
