@@ -34,7 +34,7 @@ IMPORTED = (
     *(f"jewelenh.{job}" for job in (*JOBS, "demo", "report")),
     *("jewelenh.schemas", "jewelenh.chain", "jewelenh.degradation.run", "jewelenh.enhancement.run"),
     *("jewelenh.pairs.writer", "jewelenh.pairs.datamodule", "jewelenh.training.run", "jewelenh.evaluation.run"),
-    *("jewelenh.exporting.weights", "jewelenh.restoration.prediction", "jewelenh.hints", "jewelenh.sources", "spandrel"),
+    *("jewelenh.exporting.run", "jewelenh.restoration.prediction", "jewelenh.hints", "jewelenh.sources", "spandrel"),
     *("jewelenh.pairs.check", "jewelenh.reporting.evaluation"),
 )
 LATER = {

@@ -78,7 +78,7 @@ def write_weights(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> 
     """
     from safetensors.torch import save
 
-    about = {
+    about: dict[str, Any] = {
         "version": VERSION,
         "network": dict(checkpoint.node),
         "geometry": {"placement": checkpoint.geometry.placement, "work_scale": checkpoint.geometry.work_scale},
