@@ -115,10 +115,6 @@ def _go_on_from(directory: Path, state: Mapping[str, Any]) -> Path | None:
     if state.get("state") in {None, "finished"} or failed_again or not last.is_file():
         return None
     log.info("going on with the run of %s in %s", state.get("at"), directory)
-    curves = directory / "csv" / "metrics.csv"
-    if curves.is_file():  # the logger of this try begins with an empty file
-        n_before = len(list(curves.parent.glob("before-*.csv")))
-        curves.rename(curves.with_name(f"before-{n_before + 1}.csv"))
     return last
 
 

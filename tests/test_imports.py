@@ -42,6 +42,7 @@ LIGHTNING = {
     "training/callbacks.py",
     "training/dashboards.py",
     "training/interruption.py",
+    "training/loggers.py",
     "enhancer_training/module.py",
     "training/run.py",
     "enhancer_training/recipe.py",

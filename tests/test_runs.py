@@ -63,11 +63,8 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     with pytest.raises(StoppedError):
         make(one, StoppedError("told to stop"), checkpoint=True)
     assert read_run(one)["state"] == "stopped"
-    (one / "csv").mkdir()
-    (one / "csv/metrics.csv").write_text("epoch,loss\n0,1\n")
     made, run = make(one)
     assert made == "made" and run.checkpoint == one / "checkpoints/last.ckpt" and run.n_tries == 2
-    assert (one / "csv/before-1.csv").read_text() == "epoch,loss\n0,1\n"
 
 
 def test_without_a_checkpoint_a_run_begins_again(tmp_path):

@@ -72,7 +72,10 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
         jobs = add_jobs(self.sweep_dir, sweep, job_overrides, initial_job_idx)
         self.jobs.update((job.number, job) for job in jobs)
         first = min(self.jobs) if self.config.fail_fast else None
-        processes = [self.process(job.number, self._command(job), self.sweep_dir, Path.cwd(), first) for job in jobs]
+        processes = [
+            self.process(job.number, self._command(job), self.sweep_dir, Path.cwd(), first, self._varied(job))
+            for job in jobs
+        ]
         try:
             with self.started(processes) as are_over:
                 while not are_over():

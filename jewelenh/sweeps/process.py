@@ -24,8 +24,10 @@ from jewelenh.errors import BusyError, ConfigError, StoppedError
 from jewelenh.files import read_json, write_atomically
 from jewelenh.sweeps.record import SWEEP_NAME, JobState, SweepJob, change_job, read_sweep
 
-LABEL, _PARENT, _REPORT = "JEWELENH_JOB_LABEL", "JEWELENH_PARENT", "JEWELENH_JOB_REPORT"
-"""Environment variables of a job's process: what its log lines begin with, who started it, the file it reports in."""
+LABEL, VARIED = "JEWELENH_JOB_LABEL", "JEWELENH_VARIED"
+"""Environment variables of a job's process: what its log lines begin with, in what it differs from the other jobs."""
+_PARENT, _REPORT = "JEWELENH_PARENT", "JEWELENH_JOB_REPORT"
+"""And: who started it, the file it reports in."""
 TRACEBACK = "traceback.txt"
 GRACE_S = 300.0
 """What a job gets to save its checkpoint when it is told to stop."""
@@ -45,6 +47,8 @@ class JobProcess:
     """Where the sweep was started."""
     fail_fast_from: int | None = None
     """With `fail_fast`: the first job of this call; once one from there on failed, this one is skipped."""
+    varied: str = ""
+    """In what it differs from the others, for the dashboards."""
     when_interrupted: JobState = field(default="stopped", init=False)
     """What its record says where the process that runs it is stopped."""
     exit_code: int | None = field(default=None, init=False)
@@ -93,7 +97,8 @@ class JobProcess:
             time.sleep(LOOK_EVERY_S)
 
     def _start(self, environment: Mapping[str, str], keep_open: Sequence[int]) -> None:
-        own = {SWEEP_NAME: self.sweep_dir.name, LABEL: f"[{self.number}] ", _PARENT: str(os.getpid())}
+        own = {SWEEP_NAME: self.sweep_dir.name, LABEL: f"[{self.number}] ", VARIED: self.varied}
+        own[_PARENT] = str(os.getpid())
         # SLURM sends its warning to every process of a step; ours listen to SIGTERM, and inherit this.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
         try:

@@ -78,11 +78,8 @@ class SweepRun:
 
     @cached_property
     def curves(self) -> list[Mapping[str, float]]:
-        """Return the rows of the run's CSV logs in order, those of earlier tries first."""
-        if self.directory is None:
-            return []
-        last = self.directory / "csv" / "metrics.csv"
-        return [row for file in [*sorted(last.parent.glob("before-*.csv")), last] for row in _rows(file)]
+        """Return the rows of the run's CSV log."""
+        return [] if self.directory is None else _rows(self.directory / "csv" / "metrics.csv")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from jewelenh.training.adversarial import AdversarialModule
 from jewelenh.training.callbacks import BestValidation
 from jewelenh.training.dashboards import log_test
 from jewelenh.training.interruption import check_room, memory_advice, n_checkpoints, usable_checkpoint
-from jewelenh.training.loggers import installed, wandb_closed
+from jewelenh.training.loggers import WandbRun, installed, log_results, opened
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +80,11 @@ def train(config: Train, run: Run, recipe: Callable[[Train, Chain], Recipe]) -> 
     check_room(run.directory, made.module, n_checkpoints(callbacks))
     if not is_follower():
         made.data.prepare_data()
-    with wandb_closed():
-        for logger in loggers:
-            logger.log_hyperparams(as_plain(config))
+    start = _resumed(config, run)
+    with opened(loggers, as_plain(config), goes_on=run.checkpoint is not None and start is not None):
         with memory_advice(), _interrupts_passed_on(trainer):
-            trainer.fit(made.module, datamodule=made.data, ckpt_path=_resumed(config, run), weights_only=True)
-        return {**_conclude(trainer, made, run.directory), **best.numbers} if trainer.is_global_zero else {}
+            trainer.fit(made.module, datamodule=made.data, ckpt_path=start, weights_only=True)
+        return _conclude(trainer, made, run.directory, best.numbers) if trainer.is_global_zero else {}
 
 
 def refinement(config: Train, chain: Chain) -> Recipe:
@@ -153,6 +152,7 @@ def _leave_out_small_talk() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*srun. command is available.*")
+    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists")
     os.environ.setdefault("WANDB_SILENT", "true")
 
 
@@ -177,13 +177,21 @@ def _resumed(config: Train, run: Run) -> Path | None:
     return find_checkpoint(config.ckpt_path, config.paths.output_dir, LAST)
 
 
-def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Test the checkpoint that counts and close the dashboards with its numbers."""
-    numbers = recipe.conclude(trainer, folder / CHECKPOINTS / recipe.tested, folder)
+def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path, best: dict[str, float]) -> dict[str, float]:
+    """Test the checkpoint that counts and close the dashboards with its numbers, and those of the best validation."""
+    checkpoint = folder / CHECKPOINTS / recipe.tested
+    numbers = recipe.conclude(trainer, checkpoint, folder)
+    shown = {f"best/{name.removeprefix('val/')}": value for name, value in best.items()}
+    shown.update((f"test/{name}", value) for name, value in numbers.items())
+    log_results(trainer.loggers, shown, trainer.global_step)
+    kept = {"model": checkpoint}
+    if isinstance(recipe.data, PairsDataModule):
+        kept["pairs"] = recipe.data.directory / "manifest.json"
     for logger in trainer.loggers:
-        logger.log_metrics({f"test/{name}": value for name, value in numbers.items()}, step=trainer.global_step)
+        if isinstance(logger, WandbRun):
+            logger.keep(kept)
         logger.finalize("success")
-    return numbers
+    return {**numbers, **best}
 
 
 def _test_pairs(

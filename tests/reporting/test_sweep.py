@@ -85,14 +85,6 @@ def test_a_run_that_another_sweep_made_counts_here_too(tmp_path):
     assert read_results(again).groups[0].mean("psnr_db", "gain") == 0.5
 
 
-def test_curves_of_several_tries_are_one(tmp_path):
-    run = fake_run(tmp_path / "sweeps" / "now", 0, 0.5)
-    (run / "csv" / "before-1.csv").write_text("epoch,step,val/gain_db\n0,3,0.1\n1,6,0.2\n")
-    (run / "csv" / "metrics.csv").write_text("epoch,step,val/gain_db\n1,6,0.25\n2,9,0.3\n")
-    found = read_results(tmp_path / "sweeps" / "now").runs[0]
-    assert {row["epoch"]: row["val/gain_db"] for row in found.curves} == {0: 0.1, 1: 0.25, 2: 0.3}
-
-
 def test_the_photos_shown_are_those_that_most_runs_were_tested_on(tmp_path):
     for number in range(3):
         fake_run(tmp_path / "sweeps" / "now", number, 0.1 * number, seed=number)

@@ -82,6 +82,12 @@ def is_gone(pid):
     return False
 
 
+def test_a_job_is_told_in_what_it_differs_from_the_others(tmp_path):
+    [job] = jobs_in(tmp_path, 1, 0, varied=" (seed=1)")
+    job.command = (sys.executable, "-c", "import os, sys; sys.exit(os.environ['JEWELENH_VARIED'] != ' (seed=1)')")
+    assert job.run("a core").state == "finished"
+
+
 @pytest.mark.slow
 def test_two_gpus_have_one_job_each_and_two_terminals_share_them(tmp_path):
     terminals = [start(tmp_path, 0.3), start(tmp_path, 0.3)]

@@ -1,6 +1,7 @@
 """The choices of a training compose, and are the parts they say."""
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -63,3 +64,15 @@ def test_a_debug_run_shows_tracebacks(debug):
 
 def test_tags_stand_beside_the_experiment():
     assert composed("experiment=moderate", "tags=[mine]").logger.wandb.tags == ["moderate", "mine"]
+
+
+def test_a_sweep_of_wandbs_agent_names_keys_that_there_are():
+    asked = yaml.safe_load((CONF_DIR / "wandb_sweep.yaml").read_text(encoding="utf-8"))
+    fixed = [word for word in asked["command"] if "=" in word]
+    cfg = composed(*fixed, *(f"{key}={node['max']}" for key, node in asked["parameters"].items()))
+    assert OmegaConf.select(cfg, "model.optimizer.lr") == 0.005 and set(cfg.logger) == {"wandb"}
+
+
+def test_the_name_of_a_job_says_in_what_it_differs_from_its_sweeps_others(monkeypatch):
+    monkeypatch.setenv("JEWELENH_VARIED", " (model.optimizer.lr=0.1)")
+    assert composed("experiment=mild").logger.wandb.name == "mild-mild-seed42 (model.optimizer.lr=0.1)"

@@ -13,8 +13,8 @@ BLOCK, HEADER = 32768, 7
 CURVES = {
     "train/loss_epoch", "train/l1", "train/mse", "val/loss", "val/l1", "val/mse", "val/psnr_db", "val/ssim",
     "val/psnr_db_input", "val/ssim_input", "val/gain_db", "speed/pictures_per_s", "memory/host_peak_gib",
-    "test/psnr_db_gain", "test/psnr_db_input", "test/psnr_db_refined",
 }  # fmt: skip
+TEST = {"test/psnr_db_gain", "test/psnr_db_input", "test/psnr_db_refined", "best/gain_db"}
 
 
 def wandb_records(file: Path) -> list:
@@ -58,7 +58,11 @@ def test_wandb_holds_curves_panels_the_table_and_the_config(finished):
     assert runs[0].run_group == "mild" and {"mild", "one", "two"} == set(runs[0].tags)
     history = [record.history for record in records if record.WhichOneof("record_type") == "history"]
     keys = {item.key or "/".join(item.nested_key) for entry in history for item in entry.item}
-    assert keys >= CURVES | {"lr-AdamW"}
+    assert keys >= CURVES | {"lr-AdamW"} and not keys & TEST  # single numbers are no charts
+    updates = [entry.summary.update for entry in records if entry.WhichOneof("record_type") == "summary"]
+    assert {item.key or "/".join(item.nested_key) for update in updates for item in update} >= TEST
+    metrics = [record.metric for record in records if record.WhichOneof("record_type") == "metric"]
+    assert any(metric.name == "val/psnr_db" and metric.summary.max for metric in metrics)
     assert all(
         f"{name}/path" in keys or f"{name}/filenames" in keys
         for name in ("val/panel", "test/comparison", "test/photos")
@@ -86,7 +90,7 @@ def test_tensorboard_holds_the_same(finished):
     events = EventAccumulator(str(finished / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     tags = events.Tags()
-    assert set(tags["scalars"]) >= CURVES
+    assert set(tags["scalars"]) >= CURVES | TEST
     assert {"val/panel", "test/comparison"} <= set(tags["images"])
     text = events.Tensors("test/photos/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "psnr_db_gain" in text and text.count("\n") == len((finished / "metrics.csv").read_text().splitlines())
