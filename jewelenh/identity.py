@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from jewelenh.config import Source, parse
-from jewelenh.runs import LAST
+from jewelenh.runs import LAST, READY
 from jewelenh.sources import choose, find_photos
 
 VERSION = 1
@@ -31,8 +31,6 @@ NOT_THE_RESULT = frozenset({
     "model.data.workers", "model.data.cache_mib",
 })  # fmt: skip
 """Keys that say how a run is made, shown or started. `seed` and `trainer.precision`, as they are written, count."""
-READY = Path(__file__).resolve().parent / "sample" / "ready.safetensors"
-"""One network for all levels and for photos that were not degraded: experiments/ready says how it was made."""
 FILES = frozenset({"test_root", "weights", "start", "perceptual_file"})
 """Keys whose value is a path: what is in the file or folder counts, not where it lies."""
 

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best.ckpt", "last.ckpt"
+READY = Path(__file__).resolve().parent / "sample" / "ready.safetensors"
+"""One network for all levels and for photos that were not degraded: experiments/ready says how it was made."""
 STATE, LOCK = "run.json", ".lock"
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK")
 PATIENCE_S = 600.0

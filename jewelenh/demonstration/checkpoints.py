@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from jewelenh.errors import JewelenhError
-from jewelenh.identity import READY
 from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.runs import BEST, CHECKPOINTS
+from jewelenh.runs import BEST, CHECKPOINTS, READY
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ class Trained:
     file: Path
     level: str
     when: datetime
-    trained_on: Mapping[str, Any] | None
-    """See `refinement.input_statistics`; None where it does not say."""
 
     @property
     def key(self) -> str:
@@ -80,7 +76,4 @@ def _usable(path: Path) -> Trained | None:
 
 @functools.lru_cache(maxsize=4 * N_LISTED)
 def _read(path: Path, modified_ns: int) -> Trained:
-    checkpoint = read_checkpoint(path)
-    about = checkpoint.trained_on
-    known = about if about is not None and about.get("version") == 1 and about.get("traits") else None
-    return Trained(path, checkpoint.level, datetime.fromtimestamp(modified_ns / 1e9), known)
+    return Trained(path, read_checkpoint(path).level, datetime.fromtimestamp(modified_ns / 1e9))

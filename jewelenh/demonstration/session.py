@@ -28,7 +28,6 @@ from jewelenh.demonstration.comparison import Scores, score
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import sha256_of
-from jewelenh.refinement.input_statistics import OutOfRange, out_of_range
 from jewelenh.restoration.restorer import Restorer, rescale
 from jewelenh.restoration.results import Metadata, Output, check_fits, photo_file, result_name, with_metadata
 
@@ -74,8 +73,6 @@ class Result:
     file: Path
     """The restored photo, as predict writes it."""
     degraded_file: Path | None
-    unlike: Sequence[OutOfRange] | None
-    """In what the photo is unlike the training pictures; None where the checkpoint does not say."""
     scores: Scores | None
     seconds: float
     level: str | None
@@ -148,16 +145,13 @@ class Session:
         say(0.85, "Writing the file")
         token = uuid.uuid4().hex
         file = _save(self.folder / token / name, photo_file(refined, name, output))
-        known = request.trained.trained_on
-        seen = degraded if restorer.geometry.placement == "before" else enhanced
-        unlike = None if known is None else out_of_range(seen.pixels, known)
         if output.scale is not None:
             enhanced = rescale(enhanced, degraded, output.scale)
         say(0.92, "Comparing")
         scores = self._score(request, restorer, enhanced, refined)
         before = degraded_data and _save(self.folder / token / "before" / f"{upload.name}.png", degraded_data)
         seconds = time.monotonic() - started_s
-        result = Result(token, degraded, enhanced, refined, file, before or None, unlike, scores, seconds, level)
+        result = Result(token, degraded, enhanced, refined, file, before or None, scores, seconds, level)
         return self._results.put(token, result)
 
     def recall(self, token: str | None) -> Result | None:

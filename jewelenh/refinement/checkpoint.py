@@ -18,7 +18,6 @@ from jewelenh.config import Enhancer, Hardware, Placement, parse
 from jewelenh.errors import CheckpointError, ConfigError, JewelenhError
 from jewelenh.pairs.contract import read_pairs
 from jewelenh.plugins import build, find_target
-from jewelenh.refinement.input_statistics import describe_training
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +64,6 @@ class Checkpoint:
     step: int
     config: Mapping[str, Any]
     geometry: Geometry = Geometry()
-    trained_on: Mapping[str, Any] | None = None
-    """What the training pictures look like (`refinement.input_statistics`); None where the checkpoint does not say."""
     trust: Sequence[str] = ()
     """Packages beside `TRUSTED` from which the network may come."""
 
@@ -112,7 +109,6 @@ def describe(node: Mapping[str, Any], config: Mapping[str, Any], pairs_dir: Path
         "network": dict(node),
         "pairs_dir": str(pairs_dir),
         **({} if geometry is None else {"geometry": asdict(geometry)}),
-        "trained_on": describe_training(pairs_dir),
         "config": {key: value for key, value in config.items() if key != "hardware"},
     }
 
@@ -241,7 +237,6 @@ def _from_content(file: Path, content: Mapping[str, Any], about: Mapping[str, An
             step=content["global_step"],
             config=config,
             geometry=_geometry(about, file),
-            trained_on=about.get("trained_on"),
             trust=(trust,) if isinstance(trust, str) else tuple(trust),
         )
     except (KeyError, TypeError, ConfigError) as error:

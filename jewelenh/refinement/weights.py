@@ -12,9 +12,8 @@ from torch import nn
 
 from jewelenh.errors import CheckpointError
 from jewelenh.files import write_atomically
-from jewelenh.identity import READY
 from jewelenh.refinement.checkpoint import EXPORTED, KEY, VERSION, Checkpoint, read_checkpoint
-from jewelenh.runs import BEST, CHECKPOINTS, STATE, read_run
+from jewelenh.runs import BEST, CHECKPOINTS, READY, STATE, read_run
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,6 @@ def write_weights(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> 
         "network": dict(checkpoint.node),
         "geometry": {"placement": checkpoint.geometry.placement, "work_scale": checkpoint.geometry.work_scale},
         "pairs_dir": checkpoint.pairs_dir.name,
-        "trained_on": checkpoint.trained_on,
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
         "config": {key: checkpoint.config[key] for key in SHARED if key in checkpoint.config},

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from jewelenh.config import Enhancer, Hardware, parse
 from jewelenh.errors import ImageError
 from jewelenh.hardware import DTYPES, choose_precision, find_device
-from jewelenh.identity import READY
 from jewelenh.images import Photo, Pixels, from_signed, resize, to_signed
 from jewelenh.refinement.checkpoint import AFTER, Checkpoint, Geometry, read_checkpoint
 from jewelenh.refinement.weights import find_checkpoint
+from jewelenh.runs import READY
 
 if TYPE_CHECKING:
     from jewelenh.enhancement.upscaler import Upscaler

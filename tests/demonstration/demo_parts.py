@@ -27,7 +27,7 @@ def draw_ring(number: int, height: int = 48, width: int = 48) -> np.ndarray:
     return image
 
 
-def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s: float = 0.0) -> Path:
+def write_checkpoint(file: Path, weights: Path, age_s: float = 0.0) -> Path:
     """Write a checkpoint of a random network of 4 features behind the tiny enhancer."""
     torch.manual_seed(1)
     network = RefinementCNN(4, residual_scale=0.3)
@@ -41,7 +41,7 @@ def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s
         },
         "pairs_dir": "gone",
         "config": {"enhancer": enhancer, "degradation": {"name": "moderate"}},
-    } | ({} if trained_on is None else {"trained_on": trained_on})
+    }
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": state, "epoch": 1, "global_step": 2, "jewelenh": about}, file)
@@ -49,15 +49,3 @@ def write_checkpoint(file: Path, weights: Path, trained_on: object = None, age_s
         moment = file.stat().st_mtime - age_s
         os.utime(file, (moment, moment))
     return file
-
-
-def seen(**ranges: tuple[float, float]) -> dict[str, object]:
-    """Return statistics of training pictures with these ranges, each of spread 1; all others take anything."""
-    from jewelenh.refinement.input_statistics import TRAITS
-
-    wide = dict.fromkeys(TRAITS, (-1000.0, 1000.0)) | ranges
-    traits = {
-        name: {"low": low, "median": (low + high) / 2, "high": high, "spread": 1.0}
-        for name, (low, high) in wide.items()
-    }
-    return {"version": 1, "size": 64, "n_pictures": 9, "traits": traits}

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from demo_parts import seen, write_checkpoint
+from demo_parts import write_checkpoint
 from PIL import Image, ImageCms
 from skimage.metrics import peak_signal_noise_ratio
 from strange_photos import BAD, GOOD, SIZES, noise, saved
@@ -17,7 +17,7 @@ from jewelenh.demonstration.comparison import MOST_ZOOM, PANEL_PX, SCORED, WHOLE
 from jewelenh.demonstration.session import Result
 from jewelenh.errors import CheckpointError, ImageError, JewelenhError
 from jewelenh.images import Photo, encode_png
-from jewelenh.refinement.input_statistics import OutOfRange
+from jewelenh.runs import READY
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -51,23 +51,17 @@ def test_limits_hold_before_a_pixel_is_decoded(upload, monkeypatch):
 def test_the_newest_checkpoint_leads_and_what_cannot_be_used_is_left_out(tmp_path, tiny_weights):
     out = tmp_path / "out"
     old = write_checkpoint(out / "train/old/checkpoints/best.ckpt", tiny_weights, age_s=9000)
-    new = write_checkpoint(out / "train-sweeps/s/1/checkpoints/best.ckpt", tiny_weights, seen(), age_s=3000)
+    new = write_checkpoint(out / "train-sweeps/s/1/checkpoints/best.ckpt", tiny_weights, age_s=3000)
     broken = out / "train/broken/checkpoints/best.ckpt"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(new.read_bytes()[:500])
     found = find_trained(out)
-    assert [one.file for one in found] == [new, old]
-    assert found[0].trained_on == seen() and found[1].trained_on is None
-    assert [one.file for one in find_trained(out, old)] == [old, new], "one that was named leads"
+    assert [one.file for one in found] == [new, old, READY]
+    assert [one.file for one in find_trained(out, old)] == [old, new, READY], "one that was named leads"
     with pytest.raises(CheckpointError, match="no readable checkpoint"):
         find_trained(out, broken)
-    with pytest.raises(CheckpointError, match=r"there is none yet[\s\S]*python -m jewelenh.train"):
-        find_trained(tmp_path / "nothing")
-
-
-def test_statistics_of_another_version_count_as_unknown(tmp_path, tiny_weights):
-    write_checkpoint(tmp_path / "r/checkpoints/best.ckpt", tiny_weights, seen() | {"version": 2})
-    assert find_trained(tmp_path)[0].trained_on is None
+    (ready,) = find_trained(tmp_path / "nothing")
+    assert ready.file == READY and ready.label == "all · ready weights"
 
 
 def test_labels_differ_even_where_runs_ended_in_the_same_minute(tmp_path, tiny_weights):
@@ -75,7 +69,7 @@ def test_labels_differ_even_where_runs_ended_in_the_same_minute(tmp_path, tiny_w
         write_checkpoint(tmp_path / name / "checkpoints/best.ckpt", tiny_weights)
     found = find_trained(tmp_path)
     labels, keys = zip(*choices(found), strict=True)
-    assert len(set(labels)) == len(set(keys)) == 2 and all(label.startswith("moderate · ") for label in labels)
+    assert len(set(labels)) == len(set(keys)) == 3 and all(label.startswith("moderate · ") for label in labels[:2])
     write_checkpoint(tmp_path / "a" / "checkpoints/best.ckpt", tiny_weights, age_s=4000)
     assert {one.key for one in find_trained(tmp_path)} == set(keys), "a training that goes on takes no choice away"
 
@@ -140,21 +134,15 @@ def test_references_that_do_not_fit_are_refused(reference, word):
         score(Photo(noise(*reference)), "it", {"a": Photo(noise(24, 24))})
 
 
-def a_result(tmp_path, unlike, level=None) -> Result:
+def a_result(tmp_path, level=None) -> Result:
     photo = Photo(noise(4, 6))
-    return Result("t", photo, photo, Photo(noise(16, 24)), tmp_path / "a.png", None, unlike, None, 1.26, level)
+    return Result("t", photo, photo, Photo(noise(16, 24)), tmp_path / "a.png", None, None, 1.26, level)
 
 
 def test_what_the_page_says_of_a_result(tmp_path):
-    text = messages.summary(a_result(tmp_path, []))
-    assert "6 × 4 → 24 × 16 pixels" in text and "1.3 s" in text and "looks like those" in text
-    assert "does not say" in messages.summary(a_result(tmp_path, None))
-    sharp = OutOfRange("sharpness", "sharper", 0.38, 0.09, 0.27, 3.0)
-    odd = [sharp, OutOfRange("red_green", "redder", 12.0, -2.0, 5.0, 4.0)]
-    text = messages.summary(a_result(tmp_path, odd))
-    assert "unlike" in text and "<strong>redder</strong> (red/green 12.0, in training -2.0 to 5.0)" in text
-    assert "clean already" in text
-    assert "clean already" not in messages.summary(a_result(tmp_path, odd, level="mild"))
+    text = messages.summary(a_result(tmp_path))
+    assert "6 × 4 → 24 × 16 pixels" in text and "1.3 s" in text and "degraded" not in text
+    assert "degraded at level <em>mild</em> first" in messages.summary(a_result(tmp_path, "mild"))
 
 
 def test_scores_become_a_table_with_the_gain():

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from demo_parts import MODERATE, seen, write_checkpoint
+from demo_parts import MODERATE
 from PIL import ExifTags, Image
 from strange_photos import GOOD, exif, noise, saved
 
 from jewelenh.config import Source
 from jewelenh.degradation.run import degrade
 from jewelenh.demonstration import session as module
-from jewelenh.demonstration.checkpoints import find_trained
 from jewelenh.demonstration.session import Cache, Request, Session
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, encode_png, read_photo
@@ -127,17 +126,3 @@ def test_a_result_that_a_format_cannot_hold_is_refused(session, trained, upload)
 
 def _webp(width: int) -> bytes:
     return saved(Image.fromarray(noise(2, width)), "WEBP")
-
-
-def test_a_photo_unlike_the_training_is_said(tmp_path, tiny_weights, session, upload):
-    file = tmp_path / "out/run/checkpoints/best.ckpt"
-    write_checkpoint(file, tiny_weights, seen(lightness=(90.0, 95.0)))
-    dark = upload("dark.png", encode_png(Photo(noise(24, 30) // 8)))
-    result = session.restore(Request(dark, find_trained(tmp_path / "out")[0], None, Output()))
-    assert result.unlike is not None
-    assert [trait.words for trait in result.unlike] == ["darker"]
-
-
-def test_an_old_checkpoint_does_not_say_what_it_was_trained_on(session, trained, upload):
-    assert trained.trained_on is None
-    assert session.restore(Request(upload("a.png", PHOTO), trained, None, Output())).unlike is None

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 
 from jewelenh.config import Enhancer
 from jewelenh.errors import CheckpointError
-from jewelenh.identity import READY
 from jewelenh.refinement.checkpoint import KEY, build_network, describe, read_checkpoint
 from jewelenh.refinement.networks import RefinementCNN, RefinementUNet
 from jewelenh.refinement.weights import find_checkpoint, start_network
+from jewelenh.runs import READY
 
 CONFIG = {"enhancer": {"name": "compact"}, "degradation": {"name": "mild"}}
 
