@@ -74,7 +74,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         version, fingerprint = content["version"], content["fingerprint"]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StageError(
             "A stage manifest cannot be read.", where=path, found=repr(error), fix=f"remove {directory} and run again"
         ) from error

@@ -71,7 +71,9 @@ class Run:
 
 def read_run(directory: Path) -> dict[str, Any]:
     """Return what a run's directory says of its state; nothing where it says nothing readable."""
-    return read_json(directory / STATE)
+    state = read_json(directory / STATE)
+    kinds: dict[str, Any] = {"tries": int, "seconds": (int, float), "numbers": dict, "by": dict}
+    return state if all(isinstance(state[key], kind) for key, kind in kinds.items() if key in state) else {}
 
 
 @contextlib.contextmanager

@@ -39,6 +39,9 @@ from jewelenh.manifest import (
 
 log = logging.getLogger(__name__)
 
+DAMAGED = "was replaced or damaged: it is made again once it is removed."
+"""Said of a file of a stage, after its name."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -59,7 +62,9 @@ class Selection:
         """Read an item's photo; raise ImageError where it is none, or where the file is not what was indexed."""
         path, data = self.file(item), read_bytes(self.file(item))
         if sha256_of(data) != item.files["image"].sha256:
-            raise ImageError("The photo has changed since it was indexed; run again.", where=path)
+            is_made = self.directory in path.parents
+            what = f"{path} {DAMAGED}" if is_made else "The photo has changed since it was indexed; run again."
+            raise ImageError(what, where=path)
         return decode(data, path)
 
 
@@ -205,7 +210,7 @@ def check_failures(selection: Selection, label: str, on_error: str) -> None:
     raise ItemsFailedError(
         f"{summary}; the others are finished and kept.\n{text}",
         where=selection.directory / "manifest.json",
-        fix="mend or remove these photos and run again, or go on without them with on_error=skip",
+        fix="mend or remove what is named and run again, or go on without it with on_error=skip",
     )
 
 
@@ -216,8 +221,10 @@ def _finished_items(directory: Path, spec: Mapping[str, Any], sweep: bool) -> di
         raise StageError("Two different specs have one fingerprint.", where=directory, fix=f"move {directory} away")
     items = dict(manifest.items) if manifest else {}
     for path in sorted(directory.glob("journal-*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line of a killed run may be torn
+        with explained(path):
+            text = path.read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # torn by a kill
                 item = item_from_json(json.loads(line))
                 items[item.stem] = item
     if sweep:

@@ -85,7 +85,10 @@ def test_a_failed_run_is_tried_from_its_checkpoint_once_then_from_the_start(tmp_
     assert run.checkpoint is None and run.n_tries == 3
 
 
-@pytest.mark.parametrize("content", ['{"state": "fini', "[1]", '{"state": "finished"}', ""])
+@pytest.mark.parametrize(
+    "content",
+    ['{"state": "fini', "[1]", '{"state": "finished"}', "", '{"state": "stopped", "tries": "many", "seconds": "long"}'],
+)
 def test_a_broken_state_file_is_no_result(tmp_path, content):
     make(tmp_path / "one")
     (tmp_path / "one" / "run.json").write_text(content)

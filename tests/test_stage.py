@@ -82,14 +82,25 @@ def test_a_killed_run_resumed_equals_an_undisturbed_one(tmp_path):
     assert content(selection.directory) == content(write(tmp_path / "whole", ["a", "b", "c"]).directory)
 
 
-def test_a_torn_journal_line_costs_only_its_item(tmp_path):
+@pytest.mark.parametrize(
+    "line", [b'{"stem": "b", "key"', b"\xff\x00{]", b'{"stem": "b", "key": 1, "files": []}', b"[]"]
+)
+def test_a_torn_or_foreign_journal_line_costs_only_its_item(tmp_path, line):
     directory = tmp_path / f"mild-{fingerprint_of(SPEC)}"
     write(tmp_path, ["a"])
-    with (directory / "journal-0of1.jsonl").open("w") as file:
-        file.write('{"stem": "b", "key"')
+    (directory / "journal-0of1.jsonl").write_bytes(line)
     selection = write(tmp_path, ["a", "b"])
     assert selection.n_made == 1
     assert not list(directory.glob("journal-*"))
+
+
+@pytest.mark.parametrize("name", ["journal-0of1.jsonl", "manifest.json"])
+def test_a_folder_in_the_place_of_a_file_is_said(tmp_path, name):
+    directory = tmp_path / f"mild-{fingerprint_of(SPEC)}"
+    (directory / name).mkdir(parents=True)
+    with pytest.raises(StageError, match=name) as caught:
+        write(tmp_path, ["a"])
+    assert caught.value.fix
 
 
 def test_shards_side_by_side_make_one_stage(tmp_path):

@@ -2,7 +2,8 @@
 
     python experiments/faults/run.py [--only WORD ...] [--folder DIR] [--write]
 
-`--only` takes the rows whose area or fault has one of the words; `--write` writes results.csv and the README's table.
+`--only` takes the rows whose `area: fault` has one of the words; `--write` puts what was tried into results.csv and the
+README's table.
 Exit code 1 where something is broken.
 """
 
@@ -42,17 +43,6 @@ class Result:
     why: str
     seconds: float
 
-    @property
-    def row(self) -> tuple[str, ...]:
-        """Return the cells of a table."""
-        fault = self.fault
-        return (
-            fault.area,
-            fault.what,
-            fault.holds,
-            self.verdict + (f": {self.why}" if self.verdict == "skipped" else ""),
-        )
-
 
 def attempt(fault: Fault, number: int, folder: Path, shared: Path) -> Result:
     """Try one fault in a folder of its own."""
@@ -76,23 +66,38 @@ def attempt(fault: Fault, number: int, folder: Path, shared: Path) -> Result:
     return Result(fault, verdict, why, time.monotonic() - started_s)
 
 
-def write(results: list[Result], n_minutes: float, n_cpu_minutes: float) -> None:
-    """Write results.csv, and the table and its head into the README."""
-    with (HERE / "results.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("area", "fault", "must hold", "verdict"), *(result.row for result in results)])
-    counts = {v: sum(result.verdict == v for result in results) for v in ("held", "broken", "skipped")}
-    head = (
-        f"{len(results)} faults: {counts['held']} held, {counts['broken']} broken, {counts['skipped']} skipped; "
-        f"{n_minutes:.0f} min, {n_cpu_minutes:.0f} min of processor time, on {os.cpu_count()} cores "
-        f"({platform.system()}, Python {platform.python_version()})."
-    )
-    lines = [head, "", "| area | fault | must hold | |", "|---|---|---|---|"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in result.row) + " |" for result in results]
+def write(results: list[Result]) -> None:
+    """Write what was tried into results.csv, beside what earlier runs tried, and all of it into the README's table."""
+    file = HERE / "results.csv"
+    known = {}
+    if file.is_file():
+        with file.open(encoding="utf-8") as before:
+            known = {(row["area"], row["fault"]): row for row in csv.DictReader(before)}
+    for one in results:
+        cells = {"area": one.fault.area, "fault": one.fault.what, "must hold": one.fault.holds, "verdict": one.verdict}
+        known[one.fault.area, one.fault.what] = {**cells, "why": one.why[:200], "seconds": f"{one.seconds:.1f}"}
+    rows = [known[key] for fault in FAULTS if (key := (fault.area, fault.what)) in known]
+    with file.open("w", newline="", encoding="utf-8") as after:
+        writer = csv.DictWriter(after, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("held", "broken", "skipped")}
+    minutes = sum(float(row["seconds"]) for row in rows) / 60
+    lines = [
+        f"{len(rows)} faults: {counts['held']} held, {counts['broken']} broken, {counts['skipped']} skipped; "
+        f"{minutes:.0f} min on {os.cpu_count()} cores (Python {platform.python_version()}).",
+        *("", "| area | fault | must hold | |", "|---|---|---|---|"),
+    ]
+    for row in rows:
+        verdict = row["verdict"] + (f": {row['why']}" if row["verdict"] == "skipped" else "")
+        cells = [row["area"], f"`{row['fault']}`" if "<" in row["fault"] else row["fault"], row["must hold"], verdict]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     text = (HERE / "README.md").read_text(encoding="utf-8")
     before, rest = text.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
     table = "\n".join(lines)
-    (HERE / "README.md").write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}", encoding="utf-8")
+    (HERE / "README.md").write_text(
+        f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8"
+    )
 
 
 def main() -> int:
@@ -121,12 +126,13 @@ def main() -> int:
     attacks.end_shared_demos()
     minutes = (time.monotonic() - started_s) / 60
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu_minutes = sum(one.ru_utime + one.ru_stime for one in used) / 60
+    cpu_minutes = sum(one.ru_utime + one.ru_stime for one in used) / 60  # of children that were waited for
     n_broken = sum(one.verdict == "broken" for one in results)
     n_skipped = sum(one.verdict == "skipped" for one in results)
-    print(f"{len(results) - n_broken - n_skipped} held, {n_broken} broken, {n_skipped} skipped; {minutes:.1f} min")
+    print(f"{len(results) - n_broken - n_skipped} held, {n_broken} broken, {n_skipped} skipped")
+    print(f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time")
     if chosen.write:
-        write(results, minutes, cpu_minutes)
+        write(results)
     if not n_broken:
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -62,6 +62,7 @@ KILLS = rows(
        kills.at_random, job, signal.SIGTERM, 2) for job in ("degrade", "enhance", "pair", "predict")),
 )  # fmt: skip
 
+REFUSED = "refused by name before training, or made again"
 ONE = "one message with what to do, no traceback"
 AFTER = "one message with what to do; with more room the same command ends as one that was never disturbed"
 
@@ -123,14 +124,14 @@ TORN = rows(
     "torn and foreign files",
     *((f"a {kind} photo: {how}", "made again, or named as a stage file to remove", torn.stage_file, kind, job, how)
       for kind, job in (("degraded", "enhance"), ("enhanced", "pair")) for how in torn.SPOIL),
-    *((f"a file of a pair: {how}, cache=ram", "refused by name before training", torn.pair_file, how, "ram")
+    *((f"a file of a pair: {how}, cache=ram", REFUSED, torn.pair_file, how, "ram")
       for how in torn.SPOILT_PAIRS),
-    *((f"a file of a pair: {how}, cache=none", "refused by name before training", torn.pair_file, how, "none")
+    *((f"a file of a pair: {how}, cache=none", REFUSED, torn.pair_file, how, "none")
       for how in ("flip", "swap")),
-    *((f"the pairs' manifest: {how}", "refused before training", torn.manifest, how)
+    *((f"the pairs' manifest: {how}", REFUSED, torn.manifest, how)
       for how in ("empty", "torn", "version", "settings", "outside", "moved")),
     ("a journal of noise", EQUAL, torn.journal, "\xff\0{]"),
-    ("a journal of JSON that is none of ours", EQUAL, torn.journal, '{"stem": 3}\n[]\nnull\n"x"\n{"stem":"a","key":1,"files":[]}'),
+    ("a journal of foreign JSON", EQUAL, torn.journal, '{"stem": 3}\n[]\nnull\n"x"\n{"stem":"a","key":1,"files":[]}'),
     ("a journal that is a folder", ONE, torn.journal, None),
     *((f"a run's record: {what}", "made again or finished, with the numbers of ever", torn.run_record, content)
       for what, content in {
@@ -148,9 +149,11 @@ TORN = rows(
           "torn": ("torn", "no readable checkpoint"), "the network is os.system": ("os.system", "trust="),
           "the network is a function of torch that downloads": ("subprocess", "no network"),
           "the network is a file in the current folder": ("a file here", "trust="),
-          "a network of -3 features": ("impossible", "features"),
-          "a network of a billion features": ("huge",), "an option that the network does not have": ("unknown option", "colour"),
-          "no weights": ("no weights", "weights"), "NaN weights": ("nan", "NaN"), "another version": ("version", "version"),
+          "a network of -3 features": ("impossible", "negative"),
+          "a network of a billion features": ("huge",),
+          "an option that the network does not have": ("unknown option", "colour"),
+          "no weights": ("no weights", "weights"), "NaN weights": ("nan", "NaN"),
+          "another version": ("version", "version"),
           "not ours": ("nothing", "not written by"),
       }.items()),
     *((f"a weight file: {how}", "refused; no code of it runs", torn.weights, how, *words)
@@ -192,9 +195,11 @@ PHOTOS = rows(
     "photos",
     *((f"{name}", "refused with its reason, the others are restored", photos.refused, name)
       for name, (_, word) in photos.REFUSED.items() if word),
-    ("text bomb.png, 200 MiB of zeros in a chunk", "restored or refused, no memory used up", photos.not_harmful, "text bomb.png"),
+    ("text bomb.png, 200 MiB of zeros in a chunk", "restored or refused, no memory used up", photos.not_harmful,
+     "text bomb.png"),
     *((f"{name}", "refused with its reason", photos.refused, name, word)
-      for name, word in (("fifo.png", "regular"), ("zero.png", "regular"), ("nothing.png", "link to nothing"), ("loop.png", "opened"))),
+      for name, word in (("fifo.png", "regular"), ("zero.png", "regular"), ("nothing.png", "link to nothing"),
+                         ("loop.png", "opened"))),
     *((f"{name}", "restored at four times its upright size, looking as it did", photos.read, name,
        *(("first frame",) if name in {"gif in disguise.png", "frames.webp", "apng.png", "pages.tif"} else ()))
       for name in photos.READ),

@@ -29,7 +29,7 @@ from jewelenh.config import Pairs, Placement
 from jewelenh.errors import JewelenhError, PairsError
 from jewelenh.images import Pixels, grey_levels
 from jewelenh.manifest import Item, Manifest, StoredFile, read_manifest
-from jewelenh.pairs.npy import read_header, view
+from jewelenh.pairs.npy import read_header, sha256_of_file, view
 
 KIND = "pairs"
 VERSION = 1
@@ -125,9 +125,18 @@ class PairsManifest:
         """Return the absolute path of a pair's file."""
         return self.directory / file.path
 
+    def verified(self, file: StoredFile) -> Path:
+        """Return the absolute path of a pair's file; raise PairsError where it is not the file that was written."""
+        path = self.path(file)
+        if sha256_of_file(path) != file.sha256:
+            fix = f"python -m jewelenh.pair check=true directory={self.directory}"
+            expected = f"sha256 {file.sha256}"
+            raise PairsError("A file is not the one in the manifest.", where=path, expected=expected, fix=fix)
+        return path
+
     def pixels(self, file: StoredFile) -> Pixels:
         """Return the image in a pair's file as (H, W, 3) uint8 RGB."""
-        path = self.path(file)
+        path = self.verified(file)
         return np.ascontiguousarray(grey_levels(view(path, read_header(path))).transpose(1, 2, 0))
 
 
@@ -177,9 +186,9 @@ def _pair(item: Item, level: str) -> Pair:
     shape = cast(tuple[int, int, int], tuple(record["shape"]))
     if record["split"] not in SPLITS or len(shape) != 3 or shape[0] != 3:
         raise ValueError(f"{item.stem}: split {record['split']!r}, shape {record['shape']}")
-    outside = [f.path for f in files.values() if Path(f.path).is_absolute() or ".." in Path(f.path).parts]
-    if outside:
-        raise ValueError(f"{item.stem}: {outside[0]} lies outside of the directory")
+    parts = [Path(file.path).parts for file in files.values()]
+    if outside := [path for path in parts if path[0] != record["split"] or ".." in path]:
+        raise ValueError(f"{item.stem}: {'/'.join(outside[0])} lies outside of {record['split']}/")
     photo, split, group, own = record["photo"], record["split"], record["group"], record.get("level") or level
     return Pair(item.stem, photo, split, group, shape, files["input"], files["target"], own, record)
 

@@ -91,7 +91,7 @@ class PairsDataModule(ResumableDataModule):
     `prepare` is that directory, or what makes it (or finds it made) and returns it: it is called by `prepare_data` and,
     on every rank, by `setup`, so it must be cheap the second time. `seed` is that of order and cuts. Batches are
     float32 in [-1, 1] once `on_after_batch_transfer` has run, which Lightning does; before that they travel in the
-    storage dtype.
+    storage dtype. `tested`: a test follows the training, so that a split without test pairs is refused before it.
     """
 
     def __init__(
@@ -101,9 +101,10 @@ class PairsDataModule(ResumableDataModule):
         *,
         seed: int = 42,
         workers: int | Literal["auto"] = "auto",
+        tested: bool = False,
     ) -> None:
         super().__init__(seed, workers)
-        self.settings, self._prepare = settings, prepare
+        self.settings, self._prepare, self.tested = settings, prepare, tested
         self.pairs: PairsManifest | None = None
         self._headers: dict[str, Header] = {}
         self._cache: Cache | None = None
@@ -122,6 +123,8 @@ class PairsDataModule(ResumableDataModule):
             manifest = read_pairs(self._prepared())
             self._headers = quick_check(manifest)
             self.pairs = manifest
+        if self.tested:
+            self._require("test")
         if stage in {"fit", None} and self.settings.cache == "ram" and self._cache is None:
             pairs = [pair for pair in self.pairs.pairs if pair.split != "test"]
             self._cache = load(self.pairs, pairs, self._headers)
@@ -144,14 +147,20 @@ class PairsDataModule(ResumableDataModule):
         assert self.pairs is not None
         cache = None if split == "test" else self._cache
         dataset = PairsDataset(self.pairs, self.pairs.split(split), self._headers, cutting, cache)
-        if not dataset.pairs and split != "test":
+        if split != "test":
+            self._require(split)
+        return dataset
+
+    def _require(self, split: SplitName) -> None:
+        """Raise PairsError for a split without pairs: for that of the test, too, before anything is trained."""
+        assert self.pairs is not None
+        if not self.pairs.split(split):
             raise PairsError(
                 f"There are no pairs in {split}.",
                 where=self.directory,
                 expected=f"at least one; the split was {self.pairs.spec.get('split')}",
                 fix="more photos (source.limit), or other shares: pairs.split.train, pairs.split.val, pairs.split.test",
             )
-        return dataset
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random order and cuts, both drawn from (seed, epoch) and so the same after a resume; raise PairsError."""

@@ -80,11 +80,14 @@ def view(path: Path, header: Header) -> Array:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, read in pieces."""
+    """Return the SHA-256 of a file in hex, read in pieces; raise PairsError where it is gone."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise PairsError("The file can no longer be read.", where=path, found=error) from error
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from jewelenh.images import Pixels, covering, decode, read_bytes, signed_array, 
 from jewelenh.manifest import StoredFile, read_manifest, sha256_of
 from jewelenh.pairs.contract import KIND
 from jewelenh.pairs.npy import npy_bytes
+from jewelenh.stage import DAMAGED
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +31,15 @@ def read_photo_pixels(data: bytes, where: Path) -> Pixels:
     return decode(data, where).pixels
 
 
-def read_verified(path: Path, sha256: str, read: Read, fix: str) -> Pixels:
-    """Read the image that a manifest promises.
+def read_verified(path: Path, sha256: str, read: Read, otherwise: str) -> Pixels:
+    """Read the image that a manifest promises; `otherwise` is said where the file is another.
 
     Raises:
         ImageError: unreadable, or another file than the one in the manifest.
     """
     data = read_bytes(path)
     if (found := sha256_of(data)) != sha256:
-        what = "The file is not the one that its manifest describes: it was replaced or damaged."
-        raise ImageError(what, where=path, expected=f"sha256 {sha256[:12]}", found=found[:12], fix=fix)
+        raise ImageError(otherwise, where=path, expected=f"sha256 {sha256[:12]}", found=found[:12])
     return read(data, path)
 
 
@@ -101,8 +101,7 @@ class Tensors:
         linked = self._link(sha256, path)
         if linked is not None:
             return linked
-        fix = f"remove {source} and run the same command again: it is made again"
-        pixels = read_verified(source, sha256, self.read, fix)
+        pixels = read_verified(source, sha256, self.read, f"{source} {DAMAGED}")
         array = tensor_of(pixels, self.pairs)
         data = npy_bytes(array)
         write_atomically(self.directory / path, data)

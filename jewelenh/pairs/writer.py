@@ -165,11 +165,11 @@ def _places(
     given: Mapping[str, SplitName] | None,
 ) -> dict[str, _Place]:
     """Hash, group and split all photos; the pairs of a photo that cannot be read are failures and have no place."""
-    fix = "it was changed after it was indexed: run again, after `touch` where it keeps an old time"
+    otherwise = "The photo was changed after it was indexed: run again, after `touch` where it keeps an old time."
 
     def hash_of(photo: _PhotoWork) -> int | None:
         try:
-            return perceptual_hash(read_verified(photo.raw.file, photo.raw.sha256, read, fix))
+            return perceptual_hash(read_verified(photo.raw.file, photo.raw.sha256, read, otherwise))
         except ImageError as error:
             for image in photo.inputs:
                 stage.fail(image.stem, str(error))

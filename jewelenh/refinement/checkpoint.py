@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import pickle
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -143,7 +144,7 @@ def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> No
     """Hold what a checkpoint says of itself against the run that wants to go on from it.
 
     Raises:
-        CheckpointError: another network or other pairs, with every difference.
+        CheckpointError: another network, recipe or other pairs, with every difference.
     """
     if not now:  # a module trained without saying what it is, by itself
         return
@@ -153,6 +154,9 @@ def check_same_run(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> No
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     shown = {name: "network" if name == "_target_" else name for name in names}
     different = [f"{shown[name]}: {old.get(name)} in the checkpoint, {new.get(name)} now" for name in names]
+    recipes = [side["config"].get("model", {}).get("recipe") for side in (then, now)]
+    if recipes[0] != recipes[1]:
+        different.append(f"model.recipe: {recipes[0]} in the checkpoint, {recipes[1]} now")
     before, here = Path(then["pairs_dir"]).name, Path(now["pairs_dir"]).name
     if before != here:
         different.append(f"pairs: {before} in the checkpoint, {here} now")
@@ -184,6 +188,8 @@ def _pickled(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of bytes that are no checkpoint, the unpickler raises nearly anything
         reason = str(error).splitlines()[0][:200] if str(error) else repr(error)
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to load it unsafely
+            reason = "no weights and plain values alone: other bytes, or code that would be run"
         raise CheckpointError("The file is no readable checkpoint.", where=file, found=reason) from error
 
 

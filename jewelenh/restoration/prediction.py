@@ -222,7 +222,7 @@ def _open_record(output: Path) -> dict[str, str]:
         remove_leftovers(output)
         with file.open("a", encoding="utf-8") as end:
             end.write("\n")  # ends a line that a kill tore
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise StageError(
             f"The output folder cannot be written: {error.strerror}.",

@@ -99,7 +99,7 @@ def refinement(config: Train, chain: Chain) -> Recipe:
     log.info("training %s: %d parameters", type(network).__name__, sum(p.numel() for p in network.parameters()))
     start_network(network, model.network, model.placement, model.start, config.paths.output_dir)
     workers = config.hardware.workers
-    data = PairsDataModule(config.data, functools.cache(chain.pair), seed=config.seed, workers=workers)
+    data = PairsDataModule(config.data, functools.cache(chain.pair), seed=config.seed, workers=workers, tested=True)
     optimizer = build(model.optimizer, "model.optimizer")
     attempt(optimizer, "model.optimizer", network.parameters())  # or an invalid learning rate is found in `fit` alone
     parts = {

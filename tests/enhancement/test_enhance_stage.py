@@ -139,7 +139,7 @@ def test_skip_goes_on_without_them_and_mending_redoes_only_them(photo_stage, enh
 def test_a_photo_that_changed_after_it_was_indexed(photo_stage, enhancer, tmp_path):
     raw = photo_stage(photos(3))
     raw.file(raw.items[1]).write_bytes(png(20, 30, 77))
-    with pytest.raises(ItemsFailedError, match=r"(?s)1 of 3 failed.*changed since it was indexed"):
+    with pytest.raises(ItemsFailedError, match=r"(?s)1 of 3 failed.*made again once it is removed"):
         enhance(raw, "raw", enhancer, tmp_path / "data", None)
 
 

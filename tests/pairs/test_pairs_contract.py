@@ -146,6 +146,11 @@ def edit_manifest(directory, change):
     path.write_text(json.dumps(content))
 
 
+def other_split(record):
+    """Move a photo to another split by hand, as who wants to test on it would."""
+    record["split"] = "test" if record["split"] != "test" else "train"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -156,6 +161,7 @@ def edit_manifest(directory, change):
         (lambda c: c["spec"]["format"].update(colours="bgr"), "does not describe pairs"),
         (lambda c: c["items"][0]["record"].update(split="dev"), "does not describe pairs"),
         (lambda c: c["items"][0]["files"].pop("target"), "does not describe pairs"),
+        (lambda c: other_split(c["items"][0]["record"]), "lies outside of"),
         (lambda c: c["items"][0]["files"]["input"].update(path="../../etc/a.npy"), "does not describe pairs"),
     ],
 )

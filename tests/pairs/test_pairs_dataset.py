@@ -175,14 +175,19 @@ def test_mapped_files_read_only_the_pages_of_the_crop(tmp_path):
     assert 0 < resident_kib <= 24 * 1024  # half: 32 rows of 8 KiB a colour, and as much around them as the kernel likes
 
 
-def test_a_file_that_changed_since_the_manifest_is_refused_by_the_cache(written):
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_a_file_that_changed_since_the_manifest_is_refused(written, cache):
     headers = quick_check(written)
     path = written.path(written.pairs[0].input)
     data = bytearray(path.read_bytes())
     data[-2] ^= 4
     path.write_bytes(data)
     with pytest.raises(PairsError, match="not the one in the manifest"):
-        load(written, written.pairs, headers)
+        PairsDataset(
+            written, written.pairs, headers, cache=load(written, written.pairs, headers) if cache == "ram" else None
+        )[0]
+    with pytest.raises(PairsError, match="not the one in the manifest"):
+        written.pixels(written.pairs[0].input)
 
 
 def test_pairs_larger_than_memory_are_refused_before_reading(written, monkeypatch):

@@ -157,6 +157,8 @@ def test_a_second_run_makes_only_what_is_missing_or_changed(run, restorer, tmp_p
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
     (tmp_path / "out" / "b_enhanced.png").unlink()
     write_all(tmp_path / "in", {"c.png": GOOD["alpha.png"]})
+    with (tmp_path / "out" / RECORD).open("ab") as noise:
+        noise.write(b"\xff\x00\n")
     with (tmp_path / "out" / RECORD).open("a") as record:
         record.write('{"file": "a.p')  # a killed run's last line
     done = run(stages=True)

@@ -10,7 +10,10 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
+from jewelenh.config import Data
 from jewelenh.errors import CheckpointError, PairsError, TrainingError
+from jewelenh.pairs.datamodule import PairsDataModule
+from jewelenh.refinement.checkpoint import check_same_run
 from jewelenh.training.interruption import check_room, memory_advice, n_checkpoints
 
 
@@ -43,6 +46,21 @@ def test_an_empty_split_is_said(run, pairs, split):
     with pytest.raises(PairsError, match=f"no pairs in {split}") as caught:
         one.fit()
     assert "pairs.split" in str(caught.value)
+
+
+def test_an_empty_test_split_is_said_before_training_where_a_test_follows(pairs):
+    data = PairsDataModule(Data(), pairs.directory, workers=0, tested=True)
+    data.setup("fit")
+    data.pairs = dataclasses.replace(data.pairs, pairs=tuple(pair for pair in pairs.pairs if pair.split != "test"))
+    with pytest.raises(PairsError, match="no pairs in test"):
+        data.setup("fit")
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_with_the_difference():
+    about = {"network": {"_target_": "a.B"}, "pairs_dir": "p", "config": {"model": {"recipe": "adversarial"}}}
+    check_same_run(about, about)
+    with pytest.raises(CheckpointError, match=r"model\.recipe: adversarial in the checkpoint, refinement now"):
+        check_same_run(about, {**about, "config": {"model": {"recipe": "refinement"}}})
 
 
 def test_one_validation_photo_and_a_batch_larger_than_the_split(run, pairs, tmp_path, caplog):
