@@ -122,10 +122,16 @@ class Split:
     test: Odds = 0.1
     near_duplicate_bits: Annotated[int, Field(ge=0, le=64)] | None = 4
     """Photos whose 64-bit perceptual hashes differ in at most this many bits are one group; null switches it off."""
+    folds: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """Cross-validation: the photos are dealt into so many parts, and `test` is no share but one of them."""
+    fold: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Which of them; a sweep over all, `pairs.split.fold=0,1,2,3,4`, has every photo in a test once."""
 
     def __post_init__(self) -> None:
         if abs(self.train + self.val + self.test - 1) > 1e-6:
             raise ValueError("train + val + test = 1")
+        if self.fold >= (self.folds or 1):
+            raise ValueError("fold below folds" if self.folds else "folds beside fold: pairs.split.folds=5")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

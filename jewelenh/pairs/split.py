@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from jewelenh.config import Split
+from jewelenh.errors import PairsError
 from jewelenh.images import Pixels, resize, to_uint8
 from jewelenh.pairs.contract import SPLITS, Finding, Pair, PairsManifest, SplitName
 from jewelenh.seeds import seed_for
@@ -87,6 +88,10 @@ def assign(groups: Mapping[str, str], split: Split, seed: int) -> dict[str, Spli
     Groups are ordered by a hash of (seed, name); test fills from the front, val from the back, train has the middle, so
     new photos move few old ones, and none from val to test. A group too large for what is left of a share goes to
     train. Val and test get one group each where there are three and their shares are not 0; of two groups val gets one.
+    With `split.folds` test is one of so many parts of about one size, which are the same for every `fold`.
+
+    Raises:
+        PairsError: fewer groups than folds and one for train.
     """
     members: dict[str, list[str]] = {}
     for photo in sorted(groups):
@@ -94,9 +99,11 @@ def assign(groups: Mapping[str, str], split: Split, seed: int) -> dict[str, Spli
     order = sorted(members, key=lambda group: _rank(group, seed))
     sizes = {group: len(members[group]) for group in order}
     spare = len(order) - (1 if split.train > 0 else 0)
-    val = _fill(reversed(order), sizes, split.val * len(groups), spare)
-    rest = [group for group in order if group not in val]
-    test = _fill(rest, sizes, split.test * len(groups), spare - len(val))
+    test = set() if split.folds is None else _fold(order, sizes, split.folds, split.fold)
+    rest = [group for group in order if group not in test]
+    val = _fill(rest[::-1], sizes, split.val * len(groups), spare - len(test))
+    if split.folds is None:
+        test = _fill([group for group in order if group not in val], sizes, split.test * len(groups), spare - len(val))
     leftover: SplitName = "train" if split.train > 0 else ("val" if split.val >= split.test else "test")
     side: dict[str, SplitName] = dict.fromkeys(order, leftover)
     side.update(dict.fromkeys(val, "val"))
@@ -116,6 +123,21 @@ def _fill(order: Iterable[str], sizes: Mapping[str, int], share: float, n_spare:
             taken.add(group)
             n_photos += sizes[group]
     return taken or {min(order, key=lambda group: sizes[group])}
+
+
+def _fold(order: Sequence[str], sizes: Mapping[str, int], n_folds: int, wanted: int) -> set[str]:
+    """Deal the groups, the largest first, each to the part that has the fewest photos; return one part."""
+    if len(order) <= n_folds:
+        fix = "pairs.split.folds=<fewer>, or more photos"
+        expected = f"more than {n_folds}"
+        raise PairsError("Too few groups of photos for so many folds.", found=len(order), expected=expected, fix=fix)
+    parts: list[set[str]] = [set() for _ in range(n_folds)]
+    n_photos = [0] * n_folds
+    for group in sorted(order, key=lambda group: -sizes[group]):
+        part = n_photos.index(min(n_photos))
+        parts[part].add(group)
+        n_photos[part] += sizes[group]
+    return parts[wanted]
 
 
 def _rank(name: str, seed: int) -> int:

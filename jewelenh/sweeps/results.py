@@ -19,7 +19,8 @@ from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep
 
 LEVELS = ("mild", "moderate", "severe", "study")
 """In the order of tables; others follow by name."""
-NOT_SETTINGS = frozenset({"seed", "rerun", "busy", "fail_fast"})
+FOLD = "pairs.split.fold"
+NOT_SETTINGS = frozenset({"seed", FOLD, "rerun", "busy", "fail_fast"})
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ class SweepRun:
 
     @property
     def label(self) -> str:
-        """Return level, settings and seed in few words."""
+        """Return level, settings, fold and seed in few words."""
         seed = "" if self.seed is None else f"seed {self.seed}"
-        return ", ".join(part for part in (self.level, self.settings, seed) if part)
+        fold = f"fold {self.given[FOLD]}" if FOLD in self.given else ""
+        return ", ".join(part for part in (self.level, self.settings, fold, seed) if part)
 
     @property
     def seconds(self) -> float:
@@ -84,7 +86,7 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one level and one choice of settings: they differ in the seed alone."""
+    """The runs of one level and one choice of settings: they differ in seed and fold alone."""
 
     level: str
     settings: str
@@ -100,7 +102,7 @@ class Group:
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
     def gains_db(self) -> list[float]:
-        """Return the gain in PSNR of every photo that any run was tested on, averaged over versions and seeds."""
+        """Return the gain in PSNR of every photo that any run was tested on (each, with folds), averaged over seeds."""
         photos = [photo for run in self.runs for photo in run.metrics["photos"]]
         gains = [photo["refined"]["psnr_db"] - photo["input"]["psnr_db"] for photo in photos]
         return list(mean_by_photo([photo["photo"] for photo in photos], gains))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jewelenh.config import Split
+from jewelenh.errors import PairsError
 from jewelenh.pairs.split import assign, group_photos, near_pairs, perceptual_hash
 
 PLAIN = Split(near_duplicate_bits=None)
@@ -139,3 +140,30 @@ def test_no_leak_on_a_set_with_planted_duplicates():
         plain_leaks += sum(plain[a] != plain[b] for a, b in planted)
     assert leaks == 0
     assert plain_leaks > 20  # else this test would show nothing
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=6, max_size=30), st.integers(0, 1000))
+def test_every_photo_is_in_the_test_of_one_fold_with_its_group(sizes, seed):
+    groups = {f"{group}-{i}": f"group-{group}" for group, size in enumerate(sizes) for i in range(size)}
+    tested: Counter[str] = Counter()
+    for fold in range(5):
+        sides = assign(groups, Split(folds=5, fold=fold, near_duplicate_bits=None), seed)
+        tested.update(photo for photo, side in sides.items() if side == "test")
+        assert len({(groups[photo], side) for photo, side in sides.items()}) == len(sizes)
+        assert set(sides.values()) == {"train", "val", "test"}
+    assert set(tested) == set(groups) and set(tested.values()) == {1}
+
+
+def test_folds_are_of_one_size_and_need_more_groups_than_they_are():
+    for fold in range(5):
+        found = counts(assign(alone(27), Split(folds=5, fold=fold), 42))
+        assert found["test"] in {5, 6} and found["val"] == 3
+    with pytest.raises(PairsError, match=r"Too few groups"):
+        assign(alone(5), Split(folds=5), 42)
+
+
+@pytest.mark.parametrize("values", [{"fold": 1}, {"folds": 5, "fold": 5}, {"folds": 1}])
+def test_a_fold_is_one_of_the_folds(values):
+    with pytest.raises(ValueError, match="fold"):
+        Split(**values)

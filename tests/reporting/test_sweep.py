@@ -46,6 +46,19 @@ def test_runs_are_grouped_by_level_and_settings_over_seeds(sweep_dir):
     assert groups[0].minutes == 2 and groups[0].val_gain_db == pytest.approx(0.1)
 
 
+def test_folds_of_one_choice_are_one_row_over_the_test_photos_of_all(tmp_path):
+    for fold, (photos, gain_db) in enumerate([("ab", 0.1), ("cd", 0.3)]):
+        run = fake_run(tmp_path / "now", fold, gain_db, overrides=(f"pairs.split.fold={fold}", "pairs.split.folds=2"))
+        written = json.loads((run / "metrics.json").read_text())
+        for photo, name in zip(written["photos"], photos, strict=True):
+            photo.update(stem=f"{name}-0", photo=name)
+        (run / "metrics.json").write_text(json.dumps(written))
+    results = read_results(tmp_path / "now")
+    [group] = results.groups
+    assert group.gains_db() == pytest.approx([0.1, 0.1, 0.3, 0.3]) and group.settings == ""
+    assert [run.label for run in results.runs] == ["mild, fold 0, seed 1", "mild, fold 1, seed 1"]
+
+
 def test_the_summary_says_first_what_has_no_result(sweep_dir):
     text = write_report(sweep_dir, photos=0)["summary.md"].read_text()
     assert "6 jobs: 1 failed, 4 finished, 1 running" in text
