@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 @job("export")
 def main(config: Export) -> None:
     """Run `python -m jewelenh.export`."""
-    from jewelenh.exporting.run import export, require_format
+    from jewelenh.exporting.onnx import require_packages
+    from jewelenh.exporting.run import export
     from jewelenh.refinement.checkpoint import read_checkpoint
     from jewelenh.refinement.weights import find_checkpoint
     from jewelenh.reporting.card import read_metrics
 
-    format = require_format(config.format, config.chain)
+    if config.format == "onnx":
+        require_packages()
     checkpoint = read_checkpoint(find_checkpoint(config.checkpoint, config.paths.output_dir), config.trust)
     metrics = read_metrics(checkpoint, None if config.metrics is None else config.metrics.expanduser())
     folder = run_dir() if config.output is None else config.output.expanduser()
     files, agreements = export(
         checkpoint,
         folder,
-        format,
+        config.format,
         chain=config.chain,
         half=config.half,
         metrics=metrics,

@@ -37,7 +37,10 @@ def write_atomically(path: Path, data: bytes, same_as: Path | None = None) -> No
     with explained(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if same_as is None or not _is_linked(temporary, same_as):
+            if same_as is not None:
+                with contextlib.suppress(OSError):
+                    temporary.hardlink_to(same_as)
+            if not temporary.exists():
                 with temporary.open("wb") as file:
                     file.write(data)
                     file.flush()
@@ -59,14 +62,6 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink()
         except OSError:
             continue  # somebody else's, and alive
-
-
-def _is_linked(path: Path, to: Path) -> bool:
-    try:
-        path.hardlink_to(to)
-    except OSError:
-        return False
-    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from jewelenh.config import nearest
 
 def explain(error: BaseException, job: str, conf_dir: Path) -> str:
     """Return one message for an error of Hydra or OmegaConf: what, where, valid names, how to fix it."""
-    text = _first_of_chain(error)
-    key = _wrong_key(text)
+    text = str(error)
+    if error.__cause__ is not None and str(error.__cause__) not in text:
+        text += "\n  " + str(error.__cause__).splitlines()[0]
     if isinstance(error, MissingConfigException):
         return _missing_option(error, text)
-    if key:
-        valid = _keys_of(job, conf_dir)
+    patterns = (r"Could not override '([^']+)'", r"Key '([^']+)' is not in struct", r"Could not delete.*'([^']+)'")
+    if match := next(filter(None, (re.search(pattern, text) for pattern in patterns)), None):
+        key, valid = match.group(1), _keys_of(job, conf_dir)
         group = key.lstrip("+~")
         close = nearest(group, valid) or nearest(group, [name.rsplit(".", 1)[-1] for name in valid])
         hint = re.search(r"To append to your config use .*", text)
@@ -25,20 +27,6 @@ def explain(error: BaseException, job: str, conf_dir: Path) -> str:
         fix = f"python -m jewelenh.{job} --cfg job shows all keys{added}"
         return f"ConfigError: there is no key {key} in this job.{close}\n  fix:      {fix}"
     return f"ConfigError: {text}\n  fix:      python -m jewelenh.{job} --help"
-
-
-def _first_of_chain(error: BaseException) -> str:
-    parts = [str(error)]
-    if error.__cause__ is not None and str(error.__cause__) not in parts[0]:
-        parts.append(str(error.__cause__).splitlines()[0])
-    return "\n  ".join(parts)
-
-
-def _wrong_key(text: str) -> str | None:
-    for pattern in (r"Could not override '([^']+)'", r"Key '([^']+)' is not in struct", r"Could not delete.*'([^']+)'"):
-        if match := re.search(pattern, text):
-            return match.group(1)
-    return None
 
 
 def _missing_option(error: MissingConfigException, text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from jewelenh.config import Source, parse
+from jewelenh.manifest import sha256_of_file
 from jewelenh.runs import LAST, READY
 from jewelenh.sources import choose, find_photos
 
@@ -33,6 +34,7 @@ NOT_THE_RESULT = frozenset({
 """Keys that say how a run is made, shown or started. `seed` and `trainer.precision`, as they are written, count."""
 FILES = frozenset({"test_root", "weights", "start", "perceptual_file"})
 """Keys whose value is a path: what is in the file or folder counts, not where it lies."""
+_sha256 = functools.lru_cache(sha256_of_file)
 
 
 def run_name(_root_: DictConfig) -> str:
@@ -84,15 +86,6 @@ def _content(name: str, value: Any) -> Any:
     if path.is_dir():
         return {str(file.relative_to(path)): _sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
     return {"sha256": _sha256(path)} if path.is_file() else value
-
-
-@functools.lru_cache
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @functools.lru_cache

@@ -103,7 +103,8 @@ def job(name: str, show: bool = False) -> Callable[[Callable[[Any], Any]], Calla
                 try:
                     composed()
                 except KeyboardInterrupt:
-                    _end(f"Interrupted; {KEPT}", 130)
+                    _say(f"Interrupted; {KEPT}")
+                    sys.exit(130)
                 except Exception as error:
                     failures.append(error)
                     _say(_explained(error, name))
@@ -270,11 +271,6 @@ def _write_traceback(error: BaseException) -> Path | None:
     except (OSError, ValueError, OmegaConfBaseException):
         return None
     return file
-
-
-def _end(message: str, code: int) -> None:
-    _say(message)
-    sys.exit(code)
 
 
 def _say(message: str) -> None:

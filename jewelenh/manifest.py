@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,15 @@ def fingerprint_of(spec: Mapping[str, Any]) -> str:
 def sha256_of(data: bytes) -> str:
     """Return the SHA-256 of `data` in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:
@@ -93,16 +102,9 @@ def read_manifest(directory: Path) -> Manifest | None:
     return manifest
 
 
-def item_to_json(item: Item) -> dict[str, Any]:
-    """Return an item as plain JSON values."""
-    files = {role: {"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for role, f in item.files.items()}
-    return {"stem": item.stem, "key": item.key, "files": files, "record": item.record}
-
-
 def item_from_json(entry: Mapping[str, Any]) -> Item:
-    """Return the item that `item_to_json` wrote."""
-    files = {role: StoredFile(f["path"], f["sha256"], f["bytes"]) for role, f in entry["files"].items()}
-    return Item(entry["stem"], entry["key"], files, entry["record"])
+    """Return the item that was written with `dataclasses.asdict`."""
+    return Item(**{**entry, "files": {role: StoredFile(**file) for role, file in entry["files"].items()}})
 
 
 def manifest_bytes(kind: str, spec: Mapping[str, Any], items: Mapping[str, Item], failures: Mapping[str, str]) -> bytes:
@@ -112,7 +114,7 @@ def manifest_bytes(kind: str, spec: Mapping[str, Any], items: Mapping[str, Item]
         "kind": kind,
         "fingerprint": fingerprint_of(spec),
         "spec": spec,
-        "items": [item_to_json(items[stem]) for stem in sorted(items)],
+        "items": [asdict(items[stem]) for stem in sorted(items)],
         "failures": {stem: failures[stem] for stem in sorted(failures)},
     }
     return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()

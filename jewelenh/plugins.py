@@ -161,13 +161,15 @@ def _allowed_instead(hint: Any, value: Any) -> str | None:
     members = _members(hint)
     plain = [member for member in members if member in _WORDS or get_origin(member) is Literal]
     others = [member for member in members if member not in plain]
-    if isinstance(value, Mapping | list | tuple):
-        is_wrong = not others
-    elif not plain or any(not _is_never_scalar(member) for member in others):
+    is_container = isinstance(value, Mapping | list | tuple)
+    if others if is_container else not plain or not all(map(_is_never_scalar, others)):
         return None
+    kind: Any = Union[tuple(plain)]  # noqa: UP007
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        pass
     else:
-        is_wrong = not _fits(Union[tuple(plain)], value)  # noqa: UP007
-    if not is_wrong:
         return None
     options = [option for member in plain for option in get_args(member)]
     words = [_WORDS[member] for member in plain if member in _WORDS]
@@ -184,11 +186,3 @@ def _is_never_scalar(member: Any) -> bool:
     """Say whether no number, text or null is one: containers, and the tensors that torch's optimisers take as well."""
     kind = get_origin(member) or member
     return inspect.isclass(kind) and (issubclass(kind, list | tuple | dict | set) or kind.__name__ == "Tensor")
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    try:
-        TypeAdapter(hint).validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True

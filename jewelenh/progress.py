@@ -5,20 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
-
-
-class Advance(Protocol):
-    """Count `n` more items as done."""
-
-    def __call__(self, n: int = 1) -> None:
-        """Count `n` items."""
+Advance = Callable[..., None]
+"""Counts one more item as done, or as many as it is given."""
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +31,6 @@ from jewelenh.manifest import (
     canonical_json,
     fingerprint_of,
     item_from_json,
-    item_to_json,
     manifest_bytes,
     read_manifest,
     sha256_of,
@@ -106,7 +105,7 @@ class Stage:
             self._made.add(stem)
             self._failures.pop(stem, None)
             with explained(self.directory):
-                self._journal.write(canonical_json(item_to_json(item)) + "\n")
+                self._journal.write(canonical_json(asdict(item)) + "\n")
                 self._journal.flush()
         return item
 

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from jewelenh.errors import ConfigError
-from jewelenh.exporting.onnx import OPSET, Agreement, Refinement, RefinementChain, export_graph, require_packages
+from jewelenh.exporting.onnx import OPSET, Agreement, Refinement, RefinementChain, export_graph
 from jewelenh.files import require_writable, write_atomically
 from jewelenh.refinement.checkpoint import EXPORTED, Checkpoint
 from jewelenh.refinement.weights import write_weights
@@ -23,18 +22,6 @@ Format = Literal["onnx", "safetensors"]
 REFINEMENT_SIZES = ((1, 64, 64), (2, 45, 53), (1, 131, 97), (1, 200, 333))
 CHAIN_SIZES = ((1, 32, 32), (2, 37, 29), (1, 61, 48))
 """(batch, height, width) of the checks: a multiple of every stride, and odd ones."""
-
-
-def require_format(format: str, chain: bool) -> Format:
-    """Return the format; raise ConfigError for one that is not written, or whose packages are missing."""
-    if format == "onnx":
-        require_packages()
-        return "onnx"
-    if format != "safetensors":
-        raise ConfigError("invalid format.", expected="onnx or safetensors", found=format)
-    if chain:
-        log.info("chain=true concerns format=onnx alone: the enhancer's weights are a file already")
-    return "safetensors"
 
 
 def export(

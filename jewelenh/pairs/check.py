@@ -16,9 +16,9 @@ from jewelenh.errors import PairsError
 from jewelenh.files import write_atomically
 from jewelenh.hardware import n_cores
 from jewelenh.images import grey_levels, resize
-from jewelenh.manifest import StoredFile
+from jewelenh.manifest import StoredFile, sha256_of_file
 from jewelenh.pairs.contract import SPLITS, Finding, Pair, PairsManifest, raise_for, read_pairs, reason
-from jewelenh.pairs.npy import Array, Header, read_header, sha256_of_file, view
+from jewelenh.pairs.npy import Array, Header, read_header, view
 from jewelenh.pairs.split import leaks
 from jewelenh.progress import progress
 

@@ -28,8 +28,8 @@ from pydantic import TypeAdapter, ValidationError
 from jewelenh.config import Pairs, Placement
 from jewelenh.errors import JewelenhError, PairsError
 from jewelenh.images import Pixels, grey_levels
-from jewelenh.manifest import Item, Manifest, StoredFile, read_manifest
-from jewelenh.pairs.npy import read_header, sha256_of_file, view
+from jewelenh.manifest import Item, Manifest, StoredFile, read_manifest, sha256_of_file
+from jewelenh.pairs.npy import read_header, view
 
 KIND = "pairs"
 VERSION = 1
@@ -128,7 +128,11 @@ class PairsManifest:
     def verified(self, file: StoredFile) -> Path:
         """Return the absolute path of a pair's file; raise PairsError where it is not the file that was written."""
         path = self.path(file)
-        if sha256_of_file(path) != file.sha256:
+        try:
+            found = sha256_of_file(path)
+        except OSError as error:
+            raise PairsError("The file can no longer be read.", where=path, found=error) from error
+        if found != file.sha256:
             fix = f"python -m jewelenh.pair check=true directory={self.directory}"
             expected = f"sha256 {file.sha256}"
             raise PairsError("A file is not the one in the manifest.", where=path, expected=expected, fix=fix)

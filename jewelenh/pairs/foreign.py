@@ -19,10 +19,10 @@ import numpy as np
 from jewelenh.config import Foreign, Pairs
 from jewelenh.errors import ConfigError, PairsError
 from jewelenh.images import Pixels
-from jewelenh.manifest import Item, StoredFile
+from jewelenh.manifest import Item, StoredFile, sha256_of_file
 from jewelenh.pairs.check import SLACK, SQUEEZED_BELOW, squeezed_findings
 from jewelenh.pairs.contract import SPLITS, Finding, PairsManifest, SplitName, raise_for, reason
-from jewelenh.pairs.npy import Array, Header, read_header, sha256_of_file, view
+from jewelenh.pairs.npy import Array, Header, read_header, view
 from jewelenh.pairs.split import leaks
 from jewelenh.pairs.writer import write_pairs
 from jewelenh.stage import Selection

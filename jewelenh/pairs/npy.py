@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import mmap
 import threading
@@ -77,18 +76,6 @@ def view(path: Path, header: Header) -> Array:
         return np.ndarray(header.shape, header.dtype, mapped, header.offset, order=order)
     except (OSError, ValueError, TypeError) as error:
         raise PairsError("The file can no longer be read.", where=path, found=error) from error
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, read in pieces; raise PairsError where it is gone."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise PairsError("The file can no longer be read.", where=path, found=error) from error
-    return digest.hexdigest()
 
 
 def npy_bytes(array: Array) -> bytes:
