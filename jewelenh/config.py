@@ -78,19 +78,6 @@ def _device(value: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Scoring:
-    """What checkpoints are scored on and how much is shown; the test of a training takes the defaults."""
-
-    split: Literal["train", "val", "test"] = "test"
-    photos: Annotated[int, Field(ge=1, le=12, strict=True)] = 3
-    """Rows of the comparison, from the largest gain to the smallest."""
-    lpips_weights: Path | None = None
-    """AlexNet's weights as a file; null: torch's download cache, else LPIPS is left out."""
-    inception_weights: Path | None = None
-    """Inception's weights for FID (above 1000 photos only); null: torch's download cache."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Hardware:
     """How anything runs, never what comes of it: no checkpoint and no fingerprint carries this."""
 

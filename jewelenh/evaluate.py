@@ -21,7 +21,7 @@ def main(config: Evaluate) -> float:
     files = [find_checkpoint(one, config.paths.output_dir) for one in wanted]
     pairs_dir = None if config.pairs_dir is None else config.pairs_dir.expanduser()
     folder = run_dir() if config.report_dir is None else config.report_dir.expanduser()
-    subjects = open_checkpoints(files, pairs_dir, config.names, config.hardware, config.trust)
+    subjects = open_checkpoints(files, pairs_dir, config.names, config.hardware, config.trust, config.paths.data_dir)
     findings, _ = report(subjects, folder, config)
     return float(findings.first.against_target.summary["psnr_db"]["gain"])
 

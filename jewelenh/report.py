@@ -16,7 +16,7 @@ def main(config: Report) -> None:
     """Run `python -m jewelenh.report`; exit code 0 also where jobs of the sweep failed."""
     from jewelenh.reporting.sweep import write_report
 
-    files = write_report(_find(config.sweep, config.paths.output_dir), config.photos, config.trust)
+    files = write_report(_find(config.sweep, config.paths.output_dir))
     print(files["summary.md"].read_text(encoding="utf-8"))  # noqa: T201
     for file in files.values():
         print(f"  {file}")  # noqa: T201

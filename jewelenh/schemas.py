@@ -25,14 +25,13 @@ from jewelenh.config import (
     Paths,
     Placement,
     Probability,
-    Scoring,
     Server,
     Shard,
     Source,
     StartNetwork,
     parse,
 )
-from jewelenh.degradation.levels import AnyDegradation, Preview, SingleLevels
+from jewelenh.degradation.levels import AnyDegradation, Preview, Scoring, SingleLevels
 
 
 def _names_target(node: dict[str, Any]) -> dict[str, Any]:
@@ -299,7 +298,3 @@ class Report(Job):
 
     sweep: str = "latest"
     """latest, or a sweep's directory."""
-    photos: Annotated[int, Field(ge=0, strict=True)] = 3
-    """Test photos shown in every run; 0: none."""
-    trust: tuple[str, ...] = ()
-    """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""

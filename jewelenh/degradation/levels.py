@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -154,3 +155,24 @@ class Preview:
     def __post_init__(self) -> None:
         if self.photos is not None and not self.levels:
             raise ValueError("photos beside levels alone: add preview=true")
+
+
+def _names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) and value != "all" else value
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Scoring:
+    """What checkpoints are scored on and how much is shown; the test of a training takes the defaults."""
+
+    split: Literal["train", "val", "test"] = "test"
+    levels: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_names)] = ("none",)
+    """Levels that the same photos are tried at beside their own: all, or some by name; `none` is not degraded."""
+    known_levels: SingleLevels = Field(default_factory=dict)
+    """What the names stand for: the files of conf/degradation."""
+    photos: Annotated[int, Field(ge=1, le=12, strict=True)] = 3
+    """Rows of the comparison, from the largest gain to the smallest."""
+    lpips_weights: Path | None = None
+    """AlexNet's weights as a file; null: torch's download cache, else LPIPS is left out."""
+    inception_weights: Path | None = None
+    """Inception's weights for FID (above 1000 photos only); null: torch's download cache."""

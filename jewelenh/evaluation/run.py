@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jewelenh.config import Hardware, Scoring
+from jewelenh.config import Hardware, nearest
+from jewelenh.degradation.levels import UNDEGRADED, Degradation, Scoring
 from jewelenh.errors import ConfigError, PairsError
 from jewelenh.evaluation.perceptual import find_lpips, find_set_distances
-from jewelenh.evaluation.photos import leaks
+from jewelenh.evaluation.photos import ScoredPhoto, at_level, leaks, names_photos, sides
 from jewelenh.evaluation.scores import Difference, Evaluation, differences
-from jewelenh.evaluation.scoring import Observer, Refine, score_checkpoints
+from jewelenh.evaluation.scoring import Observer, Scores, Subjects, protocol_of, score_photos, tables_of
 from jewelenh.hardware import n_cores
 from jewelenh.metrics import METRICS, PIXEL_METRICS
-from jewelenh.pairs.contract import PairsManifest, read_pairs
+from jewelenh.pairs.contract import PairsManifest, SplitName, read_pairs
 from jewelenh.refinement.checkpoint import Checkpoint, read_checkpoint
 from jewelenh.restoration.restorer import Restorer
 
@@ -71,28 +72,15 @@ class Findings:
         }
 
 
-@dataclass(frozen=True)
-class Subjects:
-    """What is evaluated: checkpoints by name, ready to refine, and the pairs they meet on."""
-
-    checkpoints: Mapping[str, Checkpoint]
-    restorers: Mapping[str, Restorer]
-    pairs: PairsManifest
-
-    @property
-    def refines(self) -> dict[str, Refine]:
-        """Return by name what turns an input into a refined picture."""
-        return {name: restorer.refine for name, restorer in self.restorers.items()}
-
-
 def open_checkpoints(
     files: Sequence[Path],
     pairs_dir: Path | None = None,
     names: Sequence[str] | None = None,
     hardware: Hardware = Hardware(),
     trust: Sequence[str] = (),
+    data_dir: Path = Path("data"),
 ) -> Subjects:
-    """Read checkpoints and the pairs they are scored on.
+    """Read checkpoints and the pairs they are scored on; where these are gone, `data_dir` holds their photos' index.
 
     Raises:
         ConfigError: there are none, one is named twice, or `names` does not fit.
@@ -103,38 +91,114 @@ def open_checkpoints(
     restorers = {
         name: Restorer(one.network(), one.enhancer, one.geometry, hardware=hardware) for name, one in read.items()
     }
-    return Subjects(read, restorers, _pairs_of(read, pairs_dir))
+    pairs = _pairs_of(read, pairs_dir)
+    return Subjects(read, restorers, pairs, data_dir if pairs is None else pairs.directory.parent.parent)
 
 
 def evaluate(subjects: Subjects, settings: Scoring, observers: Sequence[Observer] = ()) -> Findings:
-    """Score checkpoints on the same pairs; `observers` see every picture that is scored.
+    """Score checkpoints on the same photos; `observers` see every picture that is scored at the photos' own level.
 
     Raises:
+        ConfigError: a level that is not known.
         PairsError: the split is empty.
         WeightsError: an invalid weight file was named.
     """
+    levels = _levels(settings)
+    photos = subjects.photos(settings.split)
     lpips, lpips_made = find_lpips(settings.lpips_weights)
-    n_photos = len({pair.photo for pair in subjects.pairs.split(settings.split)})
-    sets, sets_made = find_set_distances(n_photos, settings.inception_weights)
+    sets, sets_made = find_set_distances(len({one.photo for one in photos}), settings.inception_weights)
     metrics = [*PIXEL_METRICS, *([lpips] if lpips else [])]
     ordered = sorted(metrics, key=lambda metric: list(METRICS).index(metric.name))
     seen_by = [*observers, *([sets] if sets else [])]
-    evaluations = score_checkpoints(subjects.refines, subjects.pairs, settings.split, ordered, seen_by)
+    scores = score_photos(subjects, photos, ordered, seen_by, f"score {settings.split}")
+    beside = _at_other_levels(subjects, photos, levels)
     made = {**({"lpips": lpips_made} if lpips else {}), **({"fid": sets_made, "kid": sets_made} if sets else {})}
-    definitions = {**evaluations[0].protocol["metrics"], **made}
-    evaluations = [replace(one, protocol={**one.protocol, "metrics": definitions}) for one in evaluations]
-    asked = {"pairs": subjects.pairs.directory, **{key.name: getattr(settings, key.name) for key in fields(Scoring)}}
+    protocol = protocol_of(photos, subjects.pairs)
+    protocol["metrics"] |= made
+    evaluations = [
+        _evaluation(settings.split, name, own, beside[name], protocol, subjects.pairs) for name, own in scores.items()
+    ]
     read = subjects.checkpoints
+    asked = {key.name: getattr(settings, key.name) for key in fields(Scoring) if key.name != "known_levels"}
     return Findings(
         evaluations,
         about={name: _about(one, subjects.restorers[name]) for name, one in read.items()},
         configs={name: one.config for name, one in read.items()},
         differences=differences(evaluations),
         left_out=[note for note, found in ((lpips_made, lpips), (sets_made, sets)) if found is None],
-        cautions=leaks({name: one.pairs_dir for name, one in read.items()}, subjects.pairs, settings.split),
+        cautions=_cautions(photos, subjects, settings.split),
         sets=sets.distances() if sets else {},
         settings={key: value if value is None else str(value) for key, value in asked.items()},
     )
+
+
+def _levels(settings: Scoring) -> dict[str, Degradation | None]:
+    """Return the levels beside the photos' own; None is not degraded."""
+    known: dict[str, Degradation | None] = {**settings.known_levels, UNDEGRADED: None}
+    names = known if settings.levels == "all" else settings.levels
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"levels: there is no level {unknown[0]!r}.{nearest(unknown[0], list(known))}",
+            expected=f"all, or some of {', '.join(known)}",
+        )
+    return {name: known[name] for name in names}
+
+
+def _at_other_levels(
+    subjects: Subjects, photos: Sequence[ScoredPhoto], levels: Mapping[str, Degradation | None]
+) -> dict[str, dict[str, Scores]]:
+    """Return by checkpoint and level what the same photos score in PSNR at the levels that they have not already."""
+    found: dict[str, dict[str, Scores]] = {name: {} for name in subjects.restorers}
+    seed = next(iter(subjects.checkpoints.values())).config.get("seed", 42)
+    for level in [level for level in levels if level not in {one.level for one in photos}]:
+        others = at_level(photos, level, levels[level], seed)
+        for name, scores in score_photos(subjects, others, [METRICS["psnr_db"]], label=f"score {level}").items():
+            found[name][level] = scores
+    return found
+
+
+def _evaluation(
+    split: str,
+    name: str,
+    own: Scores,
+    beside: Mapping[str, Scores],
+    protocol: Mapping[str, Any],
+    pairs: PairsManifest | None,
+) -> Evaluation:
+    """Return the tables over all photos that were degraded, and those of each level by itself."""
+    levels = dict.fromkeys(score.level for rows in own.values() for score in rows)
+    by_level = {**{level: _only(own, [level]) for level in levels}, **beside}
+    tables = tables_of(_only(own, levels.keys() - {UNDEGRADED}), pairs)
+    if not tables:
+        raise PairsError(f"There are no degraded photos to score in {split}.", where=pairs and pairs.directory)
+    return Evaluation(split, tables, protocol, name, {at: tables_of(rows, pairs) for at, rows in by_level.items()})
+
+
+def _only(scores: Scores, levels: Collection[str]) -> Scores:
+    return {table: [score for score in rows if score.level in levels] for table, rows in scores.items()}
+
+
+def _cautions(photos: Sequence[ScoredPhoto], subjects: Subjects, split: SplitName) -> list[str]:
+    """Return what a reader must know of the photos."""
+    levels = dict.fromkeys(one.level for one in subjects.checkpoints.values())
+    found: list[str] = []
+    if len(levels) > 1:
+        found.append(f"These networks were trained at different levels, {', '.join(levels)}: the tables are of one.")
+    if subjects.pairs is None:
+        return [
+            *found,
+            "The pairs are gone: these are the photos that the configuration names, split again as it says.",
+        ]
+    n_gone = sum(not one.is_served for one in photos)
+    is_imported = str(subjects.pairs.spec.get("upstream", {}).get("raw", "")).startswith("imported")
+    why = "were imported without them" if is_imported else "have lost them"
+    if n_gone:
+        found.append(
+            f"{n_gone} of {len(photos)} pairs have no raw and degraded photos ({why}): there is no table against raw"
+            " for them, and they are scored at the pairs' size alone."
+        )
+    return [*found, *leaks({name: one.pairs_dir for name, one in subjects.checkpoints.items()}, subjects.pairs, split)]
 
 
 def _about(checkpoint: Checkpoint, restorer: Restorer) -> dict[str, Any]:
@@ -151,18 +215,29 @@ def _about(checkpoint: Checkpoint, restorer: Restorer) -> dict[str, Any]:
     }
 
 
-def _pairs_of(read: Mapping[str, Checkpoint], pairs_dir: Path | None) -> PairsManifest:
-    """Return the pairs that all checkpoints are scored on; raise PairsError where theirs are not the same."""
+def _pairs_of(read: Mapping[str, Checkpoint], pairs_dir: Path | None) -> PairsManifest | None:
+    """Return the pairs whose photos all checkpoints are scored on, None where they are gone and can be had again.
+
+    Raises:
+        PairsError: theirs have different photos to test on, or are gone for good.
+    """
     if pairs_dir is not None:
         return read_pairs(pairs_dir)
+    first = next(iter(read.values()))
     trained_on = {name: one.pairs_dir for name, one in read.items()}
-    if len({path.name for path in trained_on.values()}) > 1:
+    others = [path for path in trained_on.values() if path.name != first.pairs_dir.name]
+    if any(sides(path) != sides(first.pairs_dir) for path in others):
         raise PairsError(
             "These checkpoints were trained on different pairs: on which photos should they meet?",
             found="\n            ".join(f"{name}: {path}" for name, path in trained_on.items()),
             fix="pairs_dir=<one of these, or others>; photos that one of them was trained on are no test of it",
         )
-    return read_pairs(next(iter(trained_on.values())))
+    try:
+        return read_pairs(first.pairs_dir)
+    except PairsError:
+        if names_photos(first.config):
+            return None
+        raise
 
 
 def _check_names(files: Sequence[Path], names: Sequence[str] | None) -> None:

@@ -1,12 +1,13 @@
 """What was measured: images held against a reference photo by photo, and the means, intervals and differences of it.
 
-An evaluation has a table for each reference; today that is `target`, at the size of the pairs.
+An evaluation has a table for each reference: `target` at the served size, `raw` at its own, and `pairs`: target at
+the size of the pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -29,6 +30,8 @@ class PhotoScore:
     photo: str
     values: Mapping[str, Mapping[str, float]]
     """By image (`input`, `refined`, ...), then by metric."""
+    level: str = ""
+    """What it was degraded by."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ class ScoreTable:
     against: str = "target"
     baseline: str = "input"
     result: str = "refined"
+    also_over: str | None = None
+    """A second image to count gains over."""
+    name: str = "target"
+    """In files: `target`, `raw` or `pairs`."""
+    protocol: Mapping[str, str] = field(default_factory=dict)
+    """`size` at which images are compared, and how they came to it."""
+
+    @property
+    def title(self) -> str:
+        """Return what was compared, in a few words."""
+        return f"against {self.against}" + (f", {self.protocol['size']}" if "size" in self.protocol else "")
 
     @property
     def images(self) -> list[str]:
@@ -60,9 +74,9 @@ class ScoreTable:
         """Return the number of photos; versions of one count once."""
         return len({score.photo for score in self.photos})
 
-    def gain(self, score: PhotoScore, metric: str = "psnr_db") -> float:
-        """Return the difference that the network made to one photo."""
-        return score.values[self.result][metric] - score.values[self.baseline][metric]
+    def gain(self, score: PhotoScore, metric: str = "psnr_db", over: str | None = None) -> float:
+        """Return what one photo gained over the baseline, or over another image."""
+        return score.values[self.result][metric] - score.values[over or self.baseline][metric]
 
     def ranked(self, metric: str = "psnr_db") -> list[PhotoScore]:
         """Return the photos from the largest gain to the smallest."""
@@ -74,16 +88,29 @@ class ScoreTable:
 
     @cached_property
     def summary(self) -> dict[str, dict[str, float]]:
-        """Return per metric: the mean of every image, mean gain, its 95 % interval, share of photos improved."""
+        """Return per metric: the mean of every image, mean gain, its 95 % interval, share of photos improved.
+
+        What was gained over a second image is `over_<image>_gain` and so on.
+        """
         return {metric.name: self._summary_of(metric) for metric in self.metrics}
 
     def _summary_of(self, metric: Metric) -> dict[str, float]:
-        all_gains = [self.gain(score, metric.name) for score in self.photos]
+        summary = {image: self.mean(metric, image) for image in self.images} | self.gains(metric, self.baseline)
+        if self.also_over:
+            also = self.gains(metric, self.also_over)
+            summary |= {f"over_{self.also_over}_{column}": value for column, value in also.items()}
+        return summary
+
+    def mean(self, metric: Metric, image: str) -> float:
+        """Return the mean of one image over the photos."""
+        return float(np.mean([score.values[image][metric.name] for score in self.photos]))
+
+    def gains(self, metric: Metric, over: str) -> dict[str, float]:
+        """Return the mean gain over an image, its 95 % interval, the share of photos improved, and the worst."""
+        all_gains = [self.gain(score, metric.name, over) for score in self.photos]
         gains = mean_by_photo([score.photo for score in self.photos], all_gains)
         low, high = bootstrap_interval(gains)
-        means = {image: np.mean([score.values[image][metric.name] for score in self.photos]) for image in self.images}
         return {
-            **{image: float(mean) for image, mean in means.items()},
             "gain": float(np.mean(all_gains)),
             "gain_low": low,
             "gain_high": high,
@@ -95,13 +122,10 @@ class ScoreTable:
         """Return plain values."""
         return {
             "summary": self.summary,
+            "protocol": dict(self.protocol),
             "worst": [{"stem": score.stem, "gain_psnr_db": self.gain(score)} for score in self.worst()],
-            "photos": [{"stem": s.stem, "photo": s.photo, **_plain(s.values)} for s in self.photos],
+            "photos": [{"stem": s.stem, "photo": s.photo, "level": s.level, **s.values} for s in self.photos],
         }
-
-
-def _plain(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return {image: dict(scores) for image, scores in values.items()}
 
 
 @dataclass(frozen=True)
@@ -113,20 +137,51 @@ class Evaluation:
     protocol: Mapping[str, Any]
     name: str = "refined"
     """Of the checkpoint, where several are compared."""
+    levels: Mapping[str, Sequence[ScoreTable]] = field(default_factory=dict)
+    """By the level that photos were tested at, `none` among them."""
 
     @property
     def against_target(self) -> ScoreTable:
         """Return the first table, which the headline, the best checkpoint and the pictures go by."""
         return self.tables[0]
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Return the summaries of all tables by names such as `psnr_db_gain`, `raw_psnr_db_gain`."""
+        return {
+            f"{'' if table is self.tables[0] else f'{table.name}_'}{metric}_{column}": value
+            for table in self.tables
+            for metric, row in table.summary.items()
+            for column, value in row.items()
+        }
+
+    @property
+    def by_level(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return by level the gains in PSNR: `target_over_input`, `raw_over_degraded`, `raw_over_input`.
+
+        A photo that was not degraded has the last alone: there input is target, so it is what the network costs.
+        """
+        psnr = METRICS["psnr_db"]
+        return {
+            level: {
+                f"{table.name}_over_{over}": {"refined": table.mean(psnr, "refined"), **table.gains(psnr, over)}
+                for table in tables
+                for over in (table.baseline, table.also_over)
+                if over and table.name != "pairs"
+            }
+            for level, tables in self.levels.items()
+            if any(table.name != "pairs" for table in tables)
+        }
+
     def as_json(self) -> dict[str, Any]:
-        """Return plain values: the first table flat, further ones by their reference."""
-        further = {table.against: table.as_json() for table in self.tables[1:]}
+        """Return plain values: the first table flat, further ones by their names."""
+        first = self.against_target.as_json()
         return {
             "split": self.split,
-            "protocol": dict(self.protocol),
-            **self.against_target.as_json(),
-            **({"against": further} if further else {}),
+            **first,
+            "protocol": {**self.protocol, **first["protocol"]},
+            "against": {table.name: table.as_json() for table in self.tables[1:]},
+            "levels": self.by_level,
         }
 
 
@@ -177,7 +232,7 @@ def _difference(first: Evaluation, second: Evaluation, index: int, metric: Metri
     by_photo = mean_by_photo([score.photo for score in ours.photos], values)
     share = float(np.mean([metric.is_better(value) for value in by_photo]))
     interval = bootstrap_interval(by_photo)
-    return Difference(first.name, second.name, metric.name, float(by_photo.mean()), *interval, share, ours.against)
+    return Difference(first.name, second.name, metric.name, float(by_photo.mean()), *interval, share, ours.name)
 
 
 def mean_by_photo(photos: Sequence[str], values: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.errors import ConfigError, JewelenhError
+from jewelenh.evaluation.photos import in_photos
 from jewelenh.exporting.onnx import OPSET, Agreement
 from jewelenh.metrics import METRICS
 from jewelenh.pairs.contract import SPLITS, read_pairs
 from jewelenh.refinement.checkpoint import Checkpoint
-from jewelenh.reporting.render import markdown, render
-from jewelenh.reporting.scores import summary_columns, summary_row
+from jewelenh.reporting.render import as_markdown, markdown, render
+from jewelenh.reporting.scores import level_table, summary_columns, summary_row
 
 FILE_NAME = "README.md"
 SOURCES = {
@@ -84,9 +85,7 @@ def model_card(checkpoint: Checkpoint, exported: Exported, metrics: Mapping[str,
         n_parameters=exported.n_parameters,
         files=markdown(["file", "what it holds"], [[f"`{name}`", told] for name, told in exported.files.items()]),
         training=_training(checkpoint),
-        scores="" if metrics is None else _scores(metrics["summary"]),
-        n_photos=0 if metrics is None else len(metrics["photos"]),
-        split="" if metrics is None else metrics["split"],
+        scores=[] if metrics is None else _scores(metrics, checkpoint.level),
         protocol={**protocol, **protocol.pop("metrics", {})},
         checks=_checks(exported),
         opset=OPSET,
@@ -95,13 +94,22 @@ def model_card(checkpoint: Checkpoint, exported: Exported, metrics: Mapping[str,
     )
 
 
-def _scores(summary: Mapping[str, Mapping[str, float]]) -> str:
-    images = ("input", "refined")
-    rows = []
-    for name, row in summary.items():
-        entries = summary_row(METRICS[name], row, images, f"{row['share_improved']:.0%}")
-        rows.append([METRICS[name].heading, *(entry.text for entry in entries)])
-    return markdown(["metric", *summary_columns(images)], rows)
+def _scores(metrics: Mapping[str, Any], level: str) -> list[tuple[str, str]]:
+    """Return a caption and a table for each reference, and one for the levels."""
+    found = []
+    for name, table in {"target": metrics, **metrics.get("against", {})}.items():
+        rows = []
+        for metric, row in table["summary"].items():
+            entries = summary_row(METRICS[metric], row, f"{row['share_improved']:.0%}")
+            rows.append([METRICS[metric].heading, *(entry.text for entry in entries)])
+        columns = summary_columns(next(iter(table["summary"].values())))
+        against, size = "raw" if name == "raw" else "target", table.get("protocol", {}).get("size", "")
+        caption = f"Against `{against}` {size}, {in_photos(len(table['photos']))} of the {metrics['split']} split:"
+        found.append((caption, markdown(["metric", *columns], rows)))
+    if metrics.get("levels"):
+        levels = level_table([(level, metrics["levels"])])
+        found.append((levels.caption, as_markdown(levels)))
+    return found
 
 
 def _training(checkpoint: Checkpoint) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from jewelenh.config import Scoring
+from jewelenh.degradation.levels import Scoring
 from jewelenh.evaluation.photos import in_photos
-from jewelenh.evaluation.run import Findings, Subjects, evaluate, same_everywhere
+from jewelenh.evaluation.run import Findings, evaluate, same_everywhere
+from jewelenh.evaluation.scoring import Subjects
 from jewelenh.files import require_writable, write_atomically
 from jewelenh.metrics import METRICS
 from jewelenh.reporting import plots
@@ -31,6 +32,7 @@ from jewelenh.reporting.render import Table, csv_text, printable, render
 from jewelenh.reporting.scores import (
     difference_table,
     improved,
+    level_table,
     photo_records,
     photo_table,
     summary_table,
@@ -54,12 +56,12 @@ def report(subjects: Subjects, folder: Path, settings: Scoring = Scoring()) -> t
     thumbnails = Thumbnails(shown_names[0])
     with same_everywhere():
         findings = evaluate(subjects, settings, [thumbnails])
-        photos = versions_of(subjects.refines, subjects.pairs, findings.evaluations, settings.photos)
+        photos = versions_of(subjects, subjects.photos(settings.split), findings.evaluations, settings.photos)
     buffer = io.BytesIO()
     comparison(photos, shown_names).save(buffer, format="PNG", optimize=True)
     contents = {
         "metrics.json": (json.dumps(findings.as_json(), indent=1) + "\n").encode(),
-        "metrics.csv": csv_text(photo_records(findings)).encode("utf-8", "surrogateescape"),
+        "metrics.csv": csv_text(_records(findings)).encode("utf-8", "surrogateescape"),
         "comparison.png": buffer.getvalue(),
         "report.html": page(findings, photos, thumbnails.uris).encode(),
     }
@@ -71,18 +73,29 @@ def report(subjects: Subjects, folder: Path, settings: Scoring = Scoring()) -> t
     return findings, files
 
 
+def _records(findings: Findings) -> list[dict[str, object]]:
+    """Return the lines of metrics.csv: one for each photo, and for each checkpoint where there are several."""
+    return [
+        {**({"checkpoint": run.name} if findings.is_comparison else {}), **record}
+        for run in findings.evaluations
+        for record in photo_records(run)
+    ]
+
+
 def title(findings: Findings) -> str:
     """Return what was measured, in a few words."""
     run = findings.first
-    level = str(run.protocol.get("level") or run.protocol["pairs"])
+    level = str(run.protocol["level"])
     many = f": {len(findings.evaluations)} checkpoints on" if findings.is_comparison else ":"
     return f"{level[:1].upper()}{level[1:]}{many} {in_photos(len(run.against_target.photos))} of {run.split}"
 
 
 def _summaries(findings: Findings) -> list[Table]:
-    """Return a summary for every reference."""
-    n_tables = len(findings.first.tables)
-    return [summary_table({run.name: run.tables[n] for run in findings.evaluations}) for n in range(n_tables)]
+    """Return a summary for every reference, and what the networks do at every level where there are several."""
+    n_tables, runs = len(findings.first.tables), findings.evaluations
+    tables = [summary_table({run.name: run.tables[n] for run in runs}) for n in range(n_tables)]
+    rows = [(run.name if findings.is_comparison else findings.about[run.name]["level"], run.by_level) for run in runs]
+    return [*tables, level_table(rows)]
 
 
 def _every_photo(findings: Findings, thumbnails: Mapping[str, str]) -> Table:
@@ -98,6 +111,7 @@ def page(findings: Findings, photos: Sequence[Versions], thumbnails: Mapping[str
     """Return report.html."""
     first = findings.first.against_target
     protocol = dict(findings.first.protocol)
+    protocol |= {table.title: ", ".join(table.protocol.values()) for table in findings.first.tables}
     definitions = {METRICS[name].title: text for name, text in protocol.pop("metrics").items()}
     for metric, sets in findings.sets.items():
         shown = "; ".join(f"{name} {METRICS[metric].text(value)}" for name, value in sets.items())
@@ -135,12 +149,10 @@ def _plots(findings: Findings) -> list[dict[str, Any]]:
     tables = {run.name: run.against_target for run in findings.evaluations}
     shown = []
     for metric in findings.first.against_target.metrics:
-        found = [d for d in findings.differences if d.metric == metric.name and d.against == "target"]
         shown.append({
             "heading": metric.heading,
             "gains": plots.gains_plot(metric, tables, f"gains-{metric.name}"),
             "scatter": plots.scatter_plot(metric, tables, f"scatter-{metric.name}"),
-            "between": plots.interval_plot(metric, found, f"between-{metric.name}") if found else "",
         })  # fmt: skip
     return shown
 
@@ -181,8 +193,9 @@ def print_tables(findings: Findings, files: Mapping[str, Path]) -> None:
     def say(line: str) -> None:
         console.print(f"  {line}", highlight=False, markup=False)
 
-    for summary, table in zip(_summaries(findings), findings.first.tables, strict=True):
-        console.print(summary.on_terminal(f"{title(findings)}, against {table.against}"))
+    say(title(findings))
+    for summary in _summaries(findings):
+        console.print(summary.on_terminal())
     for caution in findings.cautions:
         say(f"mind: {caution}")
     if findings.is_comparison:

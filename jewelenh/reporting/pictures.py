@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from jewelenh.evaluation.photos import Originals, find_originals, read_original, read_pixels
+from jewelenh.evaluation.photos import ScoredPhoto
 from jewelenh.evaluation.scores import Evaluation, PhotoScore
-from jewelenh.evaluation.scoring import Refine
+from jewelenh.evaluation.scoring import Subjects
 from jewelenh.images import Photo, Pixels, covering, encode
 from jewelenh.metrics import METRICS
-from jewelenh.pairs.contract import Pair, PairsManifest
 from jewelenh.reporting.render import Entry
 from jewelenh.reporting.scores import gain_entry
 from jewelenh.reporting.sheet import Picture, sheet, within
@@ -48,7 +47,7 @@ class Thumbnails:
 
 @dataclass(frozen=True)
 class Versions:
-    """All versions of a photo at the size of its pair, and where refinement changed it most."""
+    """All versions of a photo at the size that was scored, and where refinement changed it most."""
 
     stem: str
     rank: int
@@ -79,34 +78,30 @@ def ranked_stems(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def versions_of(
-    refines: Mapping[str, Refine], pairs: PairsManifest, evaluations: Sequence[Evaluation], n_photos: int
+    subjects: Subjects, photos: Sequence[ScoredPhoto], evaluations: Sequence[Evaluation], n_photos: int
 ) -> list[Versions]:
     """Return the photos with the largest, the median and the smallest gain (more of them evenly between)."""
     stems = ranked_stems(evaluations)
-    by_stem = {pair.stem: pair for pair in pairs.pairs}
-    ranks = [int(rank) for rank in np.linspace(0, len(stems) - 1, min(n_photos, len(stems))).round()]
-    originals = find_originals(pairs, [by_stem[stems[rank]] for rank in ranks])
+    by_stem = {one.stem: one for one in photos}
     found = []
-    for rank in ranks:
-        pair = by_stem[stems[rank]]
-        images, crop = _images(refines, pairs, pair, originals[pair.stem])
-        scores = {run.name: run.against_target.by_stem[pair.stem] for run in evaluations}
-        found.append(Versions(pair.stem, rank, images, crop, scores))
+    for rank in (int(rank) for rank in np.linspace(0, len(stems) - 1, min(n_photos, len(stems))).round()):
+        one = by_stem[stems[rank]]
+        images, crop = _images(subjects, one)
+        scores = {run.name: run.against_target.by_stem[one.stem] for run in evaluations}
+        found.append(Versions(one.stem, rank, images, crop, scores))
     return found
 
 
-def _images(
-    refines: Mapping[str, Refine], pairs: PairsManifest, pair: Pair, originals: Originals
-) -> tuple[dict[str, Pixels], tuple[int, int, int]]:
+def _images(subjects: Subjects, one: ScoredPhoto) -> tuple[dict[str, Pixels], tuple[int, int, int]]:
     """Return the versions of a photo, and top, left and side of its crop."""
-    _, input, target = next(read_pixels(pairs, [pair]))
-    refined = {name: refine(input) for name, refine in refines.items()}
-    height, width = input.shape[:2]
+    made = dict(subjects.served(one) if one.is_served else subjects.at_pairs_size(one))
+    first, refined = next(iter(made.values())), {name: each.refined for name, each in made.items()}
+    height, width = first.input.shape[:2]
     side = min(height, width, max(24, min(height, width) // CROP_SHARE))
-    top, left = place_of_change(input, list(refined.values()), target, side)
-    before = {"raw": read_original(originals.raw), "degraded": read_original(originals.degraded)}
+    top, left = place_of_change(first.input, list(refined.values()), first.target, side)
+    before = {"raw": first.raw, "degraded": first.degraded}
     found = {name: covering(pixels, height, width) for name, pixels in before.items() if pixels is not None}
-    return {**found, "input": input, **refined, "target": target}, (top, left, side)
+    return {**found, "input": first.input, **refined, "target": first.target}, (top, left, side)
 
 
 def place_of_change(input: Pixels, refined: Sequence[Pixels], target: Pixels, side: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from jewelenh.evaluation.scores import Difference, PhotoScore, ScoreTable
+from jewelenh.evaluation.scores import PhotoScore, ScoreTable
 from jewelenh.metrics import Metric
 from jewelenh.reporting.render import printable
 
@@ -112,16 +112,6 @@ def scatter_plot(metric: Metric, tables: Mapping[str, ScoreTable], key: str) -> 
         axis.set(xlabel=f"{first.baseline}, {metric.title}{_unit(metric)}", ylabel=first.result)
         axis.locator_params(nbins=4)
         return _svg(figure, f"{metric.title} of {first.result} over that of {first.baseline}, a dot a photo", key)
-
-
-def interval_plot(metric: Metric, found: Sequence[Difference], key: str) -> Markup:
-    """Draw mean and interval of differences between checkpoints, a line each, over a common zero."""
-    with _figure(2.9, 0.6 + 0.5 * len(found)) as (figure, axis):
-        for index, one in enumerate(found):
-            _interval(axis, -index, (one.low, one.mean, one.high), 0)
-            _name(axis, -index + 0.25, f"{one.second} − {one.first}")
-        _over_zero(axis, (-len(found) + 0.5, 0.7), f"difference in {metric.title}{_unit(metric)}")
-        return _svg(figure, f"Differences between checkpoints in {metric.title} with 95 % intervals", key)
 
 
 def _interval(axis: Any, up: float, ends: tuple[float, float, float], series: int) -> None:

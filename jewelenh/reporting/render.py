@@ -75,7 +75,7 @@ class Table:
             else:
                 shown.add_column(column, justify="right", no_wrap=True)
         for row in self.rows:
-            shown.add_row(*(Text(printable(entry.text)) for entry in row))
+            shown.add_row(*(Text(printable(entry.text), "red" if entry.tone == "worse" else "") for entry in row))
         return shown
 
 
@@ -119,7 +119,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(tree=tree, markdown=_markdown)
+    environment.filters.update(tree=tree, markdown=as_markdown)
     environment.globals["policy"] = POLICY
     return environment
 
@@ -145,7 +145,9 @@ def tree(values: Mapping[str, Any], depth: int = 0) -> str:
     return "\n".join(lines)
 
 
-def _markdown(table: Table) -> str:
+def as_markdown(table: Table) -> str:
+    """Return a table of entries in Markdown."""
+
     def text(entry: Entry) -> str:
         return f"**{entry.text}**" if entry.tone == "strong" else entry.text
 

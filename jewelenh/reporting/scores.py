@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from jewelenh.evaluation.photos import in_photos
 from jewelenh.evaluation.run import Findings
 from jewelenh.evaluation.scores import Evaluation, PhotoScore, ScoreTable
 from jewelenh.metrics import METRICS, Metric
 from jewelenh.reporting.render import Entry, Table, Tone, row
+from jewelenh.sweeps.results import level_rank
+
+Levels: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""By level and entry of GAINS: `gain` in PSNR and its like."""
+GAINS = {
+    "target_over_input": "against target",
+    "raw_over_degraded": "against raw, over degraded",
+    "raw_over_input": "against raw, over input",
+}
 
 
 def score_record(table: ScoreTable, score: PhotoScore) -> dict[str, float]:
@@ -21,14 +31,15 @@ def score_record(table: ScoreTable, score: PhotoScore) -> dict[str, float]:
     return record
 
 
-def photo_records(findings: Findings) -> list[dict[str, object]]:
-    """Return the lines of metrics.csv: one for each photo, and for each checkpoint where there are several."""
-    return [
-        {"stem": stem, **({"checkpoint": run.name} if findings.is_comparison else {}), **score_record(table, score)}
-        for run in findings.evaluations
-        for table in [run.against_target]
-        for stem, score in sorted(table.by_stem.items())
-    ]
+def photo_records(run: Evaluation) -> list[dict[str, object]]:
+    """Return the numbers of every photo by stem: those against target, then `raw_...` and `pairs_...`."""
+    records: dict[str, dict[str, object]] = {}
+    for table in run.tables:
+        prefix = "" if table is run.against_target else f"{table.name}_"
+        for score in table.photos:
+            record = records.setdefault(score.stem, {"stem": score.stem, "level": score.level})
+            record.update({f"{prefix}{column}": value for column, value in score_record(table, score).items()})
+    return [records[stem] for stem in sorted(records)]
 
 
 def improved(table: ScoreTable, metric: str) -> str:
@@ -36,22 +47,28 @@ def improved(table: ScoreTable, metric: str) -> str:
     return f"{round(table.summary[metric]['share_improved'] * table.n_photos)} of {table.n_photos}"
 
 
-def summary_columns(images: Sequence[str]) -> list[str]:
+def summary_columns(summary: Mapping[str, float]) -> list[str]:
     """Return the columns of `summary_row`."""
-    return [*images, "gain", "95 % interval", "improved", "worst gain"]
+    images, over = list(summary)[: list(summary).index("gain")], ["over input"] if "over_input_gain" in summary else []
+    return [*images, "gain", "95 % interval", "improved", "worst gain", *over]
 
 
-def summary_row(metric: Metric, means: Mapping[str, float], images: Sequence[str], improved: str) -> list[Entry]:
+def summary_row(metric: Metric, means: Mapping[str, float], improved: str) -> list[Entry]:
     """Return the means of the images, the gain in the colour of its verdict, its interval, and how many improved."""
-    verdict = metric.verdict(means["gain_low"], means["gain_high"])
-    tone: Tone = "strong" if verdict == "unclear" else verdict
     return row(
-        *(metric.text(means[image]) for image in images),
-        Entry(metric.text(means["gain"], sign=True), tone=tone),
+        *(metric.text(value) for value in list(means.values())[: list(means).index("gain")]),
+        _mean_gain(metric, means, ""),
         metric.interval(means["gain_low"], means["gain_high"]),
         improved,
         metric.text(means.get("worst_gain", math.nan), sign=True),
+        *([_mean_gain(metric, means, "over_input_")] if "over_input_gain" in means else []),
     )
+
+
+def _mean_gain(metric: Metric, means: Mapping[str, float], prefix: str) -> Entry:
+    gain, low, high = (means[f"{prefix}{column}"] for column in ("gain", "gain_low", "gain_high"))
+    verdict = metric.verdict(low, high)
+    return Entry(metric.text(gain, sign=True), tone="strong" if verdict == "unclear" else verdict)
 
 
 def summary_table(tables: Mapping[str, ScoreTable], what: str = "checkpoint") -> Table:
@@ -62,10 +79,28 @@ def summary_table(tables: Mapping[str, ScoreTable], what: str = "checkpoint") ->
     for metric in first.metrics:
         for series, (name, table) in enumerate(tables.items()):
             whose = [Entry(name, series=series)] if named else []
-            means = summary_row(metric, table.summary[metric.name], table.images, improved(table, metric.name))
+            means = summary_row(metric, table.summary[metric.name], improved(table, metric.name))
             rows.append(row(metric.heading if series == 0 else "", *whose, *means))
-    caption = f"Means over {in_photos(first.n_photos)}, against {first.against}. The interval is of the mean gain."
-    return Table(caption, ["metric", *named, *summary_columns(first.images)], rows, frozenset(named))
+    title = f"{first.title[:1].upper()}{first.title[1:]}"
+    caption = f"{title}: means over {in_photos(first.n_photos)}. Gain is {first.result} over {first.baseline}."
+    columns = summary_columns(first.summary[first.metrics[0].name])
+    return Table(caption, ["metric", *named, *columns], rows, frozenset(named))
+
+
+def level_table(rows: Sequence[tuple[str, Levels]]) -> Table:
+    """Return gains in PSNR: a row for each network and reference, a column for each level that it was tested at."""
+    levels = sorted({level for _, by_level in rows for level in by_level}, key=level_rank)
+    shown = []
+    for name, by_level in rows:
+        for key, what in GAINS.items():
+            gains = [by_level.get(level, {}).get(key, {}).get("gain") for level in levels]
+            entries = [Entry("-") if gain is None else gain_entry(METRICS["psnr_db"], gain) for gain in gains]
+            shown.append(row(name, what, *entries))
+    caption = (
+        "Gain in PSNR (dB) by the level that photos are tested at; red is harm. `none` is not degraded, so that input"
+    )
+    caption += " is target."
+    return Table(caption, ["trained", "gain", *levels], shown, frozenset({"gain"}))
 
 
 def difference_table(findings: Findings) -> Table:
@@ -75,10 +110,10 @@ def difference_table(findings: Findings) -> Table:
         metric = METRICS[found.metric]
         mean, interval = metric.text(found.mean, sign=True), metric.interval(found.low, found.high)
         who, share = f"{found.second} − {found.first}", f"{found.share_better:.0%}"
-        rows.append(row(who, metric.title, mean, interval, share, found.verdict))
-    columns = ["difference of refined", "metric", "mean", "95 % interval", "second better on", "verdict"]
+        rows.append(row(who, found.against, metric.title, mean, interval, share, found.verdict))
+    columns = ["difference of refined", "against", "metric", "mean", "95 % interval", "second better on", "verdict"]
     caption = "Differences photo by photo: what makes a photo easy or hard cancels out."
-    return Table(caption, columns, rows, frozenset({"metric", "verdict"}))
+    return Table(caption, columns, rows, frozenset({"against", "metric", "verdict"}))
 
 
 def photo_table(

@@ -2,54 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jewelenh.errors import JewelenhError
-from jewelenh.evaluation.photos import read_pixels
 from jewelenh.evaluation.scores import bootstrap_interval
 from jewelenh.files import write_atomically
-from jewelenh.manifest import sha256_of
 from jewelenh.metrics import METRICS, Metric
-from jewelenh.pairs.contract import read_pairs
-from jewelenh.refinement.checkpoint import read_checkpoint
-from jewelenh.reporting.pictures import data_uri
 from jewelenh.reporting.plots import DASHES, Line, chart
 from jewelenh.reporting.render import Entry, Table, csv_text, render, row
-from jewelenh.reporting.scores import gain_entry
-from jewelenh.restoration.restorer import Restorer
-from jewelenh.runs import BEST, CHECKPOINTS
+from jewelenh.reporting.scores import gain_entry, level_table
 from jewelenh.sweeps.record import count_states
 from jewelenh.sweeps.results import Group, SweepResults, SweepRun, read_results
-
-log = logging.getLogger(__name__)
 
 PSNR = METRICS["psnr_db"]
 FINE = replace(PSNR, digits=3)
 """For gains: the settings of a sweep differ by less than pictures do."""
-PARTS = ("input", "refined", "gain", "gain_low", "gain_high", "share_improved")
+PARTS = {
+    "target": ("input", "refined", "gain", "gain_low", "gain_high", "share_improved"),
+    "raw": ("degraded", "input", "refined", "target", "gain", "gain_low", "gain_high", "over_input_gain"),
+}
+"""Columns of summary.csv by table; those of `raw` begin with its name."""
 CURVES = (("val/gain_db", "validation gain, dB"), ("train/loss_epoch", "training loss"))
-SIDE_PX, QUALITY = 260, 85
-MOST_RUNS = 24
-"""Beside each other in pictures: the first of the table."""
 NOTE = (
-    "PSNR of `input` and `refined` against `target`, on the test photos of each run. The interval is a bootstrap over "
-    "all photos that any seed was tested on, each averaged over its seeds first; std is that of the runs' mean gains."
+    "PSNR of `input` and `refined` against `target` at the served size, on the test photos of each run; what `refined` "
+    "gains against `raw` at its own size over `degraded` and over `input`. The interval is a bootstrap over all photos "
+    "that any seed was tested on, each averaged over its seeds first; std is that of the runs' mean gains."
 )
 
 
-def write_report(sweep_dir: Path, photos: int = 3, trust: Sequence[str] = ()) -> dict[str, Path]:
-    """Write the three files into the sweep's directory and return where they are.
-
-    Args:
-        sweep_dir: of the sweep; holds its record.
-        photos: so many are shown in every run.
-        trust: packages beside jewelenh and torch that the networks of these runs may come from.
+def write_report(sweep_dir: Path) -> dict[str, Path]:
+    """Write the three files into the sweep's directory, which holds its record, and return where they are.
 
     Raises:
         StageError: there is no sweep there, or nothing can be written.
@@ -62,14 +47,15 @@ def write_report(sweep_dir: Path, photos: int = 3, trust: Sequence[str] = ()) ->
         "note": NOTE,
         "failures": failure_table(results),
         "groups": group_table(results),
+        "levels": level_table(
+            [(f"{group.level} {group.settings}".strip(), group.by_level) for group in results.groups]
+        ),
         "jobs": job_table(results),
     }
     contents = {
         "summary.md": render("sweep.md", **shown),
         "summary.csv": csv_text(records(results)),
-        "report.html": render(
-            "sweep.html", **shown, charts=charts(results), photos=same_photos(results, photos, trust) if photos else []
-        ),
+        "report.html": render("sweep.html", **shown, charts=charts(results)),
     }
     for name, text in contents.items():
         write_atomically(sweep_dir / name, text.encode("utf-8", "surrogateescape"))
@@ -101,7 +87,8 @@ def group_table(results: SweepResults) -> Table:
     changes = [f"{metric.title} {'gain' if metric.higher_is_better else 'change'}" for metric in others]
     columns = [
         "level", "settings", "seeds", "input, dB", "refined, dB", "gain, dB (mean ± std over seeds)",
-        "95 % interval over photos", "photos improved", *changes, "validation gain, dB", "minutes a run",
+        "95 % interval over photos", "photos improved", "against raw over degraded, dB", "over input, dB", *changes,
+        "validation gain, dB", "minutes a run",
     ]  # fmt: skip
     rows = [_group_row(group, others) for group in results.groups]
     return Table("A row for each level and choice of settings", columns, rows, frozenset({"settings", "seeds"}))
@@ -120,6 +107,7 @@ def _group_row(group: Group, others: Sequence[Metric]) -> list[Entry]:
         Entry(gain, tone="" if verdict == "unclear" else verdict),
         FINE.interval(low, high),
         f"{sum(gain > 0 for gain in gains)} of {len(gains)}",
+        *(gain_entry(PSNR, group.mean("psnr_db", gain, "raw")) for gain in ("gain", "over_input_gain")),
         *(metric.text(group.mean(metric.name, "gain"), sign=True) for metric in others),
         FINE.text(group.val_gain_db, sign=True),
         f"{group.minutes:.1f}",
@@ -128,7 +116,7 @@ def _group_row(group: Group, others: Sequence[Metric]) -> list[Entry]:
 
 def records(results: SweepResults) -> list[dict[str, Any]]:
     """Return the lines of summary.csv: for each job all that its test measured, NaN where there is nothing."""
-    columns = [(metric.name, part) for metric in measured(results) for part in PARTS]
+    columns = [(table, metric.name, part) for table in PARTS for metric in measured(results) for part in PARTS[table]]
     return [
         {
             "job": run.job.number,
@@ -140,7 +128,10 @@ def records(results: SweepResults) -> list[dict[str, Any]]:
             "run": run.directory,
             "trained_s": run.seconds,
             "val_gain_db": run.val_gain_db,
-            **{f"{metric}_{part}": run.value(metric, part) for metric, part in columns},
+            **{
+                f"{'' if table == 'target' else f'{table}_'}{metric}_{part}": run.value(metric, part, table)
+                for table, metric, part in columns
+            },
         }
         for run in results.runs
     ]
@@ -184,44 +175,3 @@ def _lines(runs: Sequence[SweepRun], column: str) -> list[Line]:
                 series, dash = dash, 0
             lines.append(Line(run.label, points, series, DASHES[dash % len(DASHES)]))
     return lines
-
-
-def same_photos(results: SweepResults, n_photos: int, trust: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the photos that most runs were tested on, in all of these; none where their pairs are gone."""
-    runs = results.tested[:MOST_RUNS]
-    if len(results.tested) > MOST_RUNS:
-        log.info("the pictures show the first %d of %d runs", MOST_RUNS, len(results.tested))
-    chosen = chosen_photos(runs, n_photos)
-    found: dict[str, dict[str, Any]] = {
-        photo: {"photo": photo, "target": None, "runs": [], "n_runs": len(runs)} for photo in chosen
-    }
-    for run in runs:
-        try:
-            _add_pictures(run, found, trust)
-        except JewelenhError as error:
-            log.warning("no pictures of job %d: %s", run.job.number, error.what)
-    return [photo for photo in found.values() if photo["target"] is not None]
-
-
-def chosen_photos(runs: Sequence[SweepRun], n_photos: int) -> list[str]:
-    """Return the photos that most runs were tested on; among equals a fixed choice that no result decides."""
-    n_runs = Counter(photo for run in runs for photo in {photo["photo"] for photo in run.metrics["photos"]})
-    ranked = sorted(n_runs, key=lambda photo: (-n_runs[photo], sha256_of(photo.encode("utf-8", "surrogateescape"))))
-    return ranked[:n_photos]
-
-
-def _add_pictures(run: SweepRun, found: dict[str, dict[str, Any]], trust: Sequence[str]) -> None:
-    """Refine those of the photos that are in this run's test."""
-    assert run.directory is not None
-    checkpoint = read_checkpoint(run.directory / CHECKPOINTS / BEST, trust)
-    pairs = read_pairs(checkpoint.pairs_dir)
-    restorer = Restorer(checkpoint.network(), checkpoint.enhancer)
-    first_versions = {pair.photo: pair for pair in reversed(pairs.split("test"))}
-    for pair in (first_versions[photo] for photo in found if photo in first_versions):
-        _, input, target = next(read_pixels(pairs, [pair]))
-        shown = found[pair.photo]
-        shown["target"] = shown["target"] or data_uri(target, QUALITY, SIDE_PX)
-        score = next(photo for photo in run.metrics["photos"] if photo["stem"] == pair.stem)
-        gain = gain_entry(PSNR, score["refined"]["psnr_db"] - score["input"]["psnr_db"], unit=True)
-        before, after = (data_uri(pixels, QUALITY, SIDE_PX) for pixels in (input, restorer.refine(input)))
-        shown["runs"].append({"label": run.label, "input": before, "refined": after, "gain": gain})

@@ -17,8 +17,8 @@ from jewelenh.files import read_json
 from jewelenh.runs import read_run
 from jewelenh.sweeps.record import Sweep, SweepJob, read_sweep
 
-LEVELS = ("mild", "moderate", "severe", "study")
-"""In the order of tables; others follow by name."""
+LEVELS = ("mild", "moderate", "severe", "study", "all")
+"""In the order of tables; others follow by name, and `none`, photos that were not degraded, at the end."""
 FOLD = "pairs.split.fold"
 NOT_SETTINGS = frozenset({"seed", FOLD, "rerun", "busy", "fail_fast"})
 
@@ -74,9 +74,10 @@ class SweepRun:
         content = read_json(self.directory / "metrics.json") if self.directory and self.job.state == "finished" else {}
         return content if "summary" in content else {}
 
-    def value(self, metric: str, column: str) -> float:
-        """Return a number of the test's summary, NaN where there is none."""
-        return float(self.metrics.get("summary", {}).get(metric, {}).get(column, math.nan))
+    def value(self, metric: str, column: str, table: str = "target") -> float:
+        """Return a number of the test's summary against target, the first table, or raw; NaN where there is none."""
+        found = self.metrics if table == "target" else self.metrics.get("against", {}).get(table, {})
+        return float(found.get("summary", {}).get(metric, {}).get(column, math.nan))
 
     @cached_property
     def curves(self) -> list[Mapping[str, float]]:
@@ -92,9 +93,19 @@ class Group:
     settings: str
     runs: tuple[SweepRun, ...]
 
-    def mean(self, metric: str, column: str) -> float:
+    def mean(self, metric: str, column: str, table: str = "target") -> float:
         """Return the mean over the seeds."""
-        return statistics.fmean(run.value(metric, column) for run in self.runs)
+        return statistics.fmean(run.value(metric, column, table) for run in self.runs)
+
+    @property
+    def by_level(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return the mean gains over the seeds by the level they were tested at, as the runs' own tests found them."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for run in self.runs:
+            for level, gains in run.metrics.get("levels", {}).items():
+                for key, row in gains.items():
+                    found.setdefault(level, {}).setdefault(key, []).append(row["gain"])
+        return {at: {key: {"gain": statistics.fmean(values)} for key, values in g.items()} for at, g in found.items()}
 
     def spread(self, metric: str, column: str) -> float:
         """Return the sample standard deviation over the seeds, NaN for one."""
@@ -141,7 +152,7 @@ class SweepResults:
     def groups(self) -> list[Group]:
         """Return the tested runs by level and settings, each group in the order of its seeds."""
         found: dict[tuple[str, str], list[SweepRun]] = {}
-        for run in sorted(self.runs, key=lambda run: (_rank(run.level), run.job.number)):
+        for run in sorted(self.runs, key=lambda run: (level_rank(run.level), run.job.number)):
             if run.metrics:
                 found.setdefault((run.level, run.settings), []).append(run)
         return [Group(*key, tuple(sorted(runs, key=lambda run: run.seed or 0))) for key, runs in found.items()]
@@ -200,8 +211,9 @@ def _short(key: str, keys: Sequence[str]) -> str:
     return end if ends.count(end) == 1 else key
 
 
-def _rank(level: str) -> tuple[int, str]:
-    return (LEVELS.index(level) if level in LEVELS else len(LEVELS), level)
+def level_rank(level: str) -> tuple[bool, int, str]:
+    """Return what levels are sorted by."""
+    return level == "none", LEVELS.index(level) if level in LEVELS else len(LEVELS), level
 
 
 def _rows(file: Path) -> list[Mapping[str, float]]:

@@ -19,12 +19,12 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from jewelenh.evaluation.photos import find_originals, read_original, read_pixels
-from jewelenh.evaluation.scores import ScoreTable
+from jewelenh.evaluation.scores import Evaluation
 from jewelenh.images import Pixels, from_signed, to_signed
 from jewelenh.metrics import METRICS
 from jewelenh.pairs.contract import Pair, PairsManifest
 from jewelenh.reporting.render import markdown
-from jewelenh.reporting.scores import score_record
+from jewelenh.reporting.scores import photo_records
 from jewelenh.reporting.sheet import Picture, sheet
 
 PSNR = METRICS["psnr_db"]
@@ -115,9 +115,9 @@ class Resources(pl.Callback):
             logger.log_metrics({**values, "epoch": pl_module.current_epoch}, step=pl_module.trainer.global_step)
 
 
-def log_test(loggers: Iterable[Logger], scores: ScoreTable, pictures: dict[str, Image.Image], step: int) -> None:
+def log_test(loggers: Iterable[Logger], found: Evaluation, pictures: dict[str, Image.Image], step: int) -> None:
     """Put every test photo's scores, and pictures, on the dashboards."""
-    records: list[dict[str, Any]] = [{"stem": one.stem, **score_record(scores, one)} for one in scores.ranked()]
+    records, scores = photo_records(found), found.against_target
     columns, rows = list(records[0]), [list(record.values()) for record in records]
     for logger in _dashboards(loggers):
         if isinstance(logger, WandbLogger):

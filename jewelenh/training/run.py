@@ -182,7 +182,7 @@ def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path, best: dict[str,
     checkpoint = folder / CHECKPOINTS / recipe.tested
     numbers = recipe.conclude(trainer, checkpoint, folder)
     shown = {f"best/{name.removeprefix('val/')}": value for name, value in best.items()}
-    shown.update((f"test/{name}", value) for name, value in numbers.items())
+    shown.update((f"test/{name.replace('raw_', 'raw/', 1)}", value) for name, value in numbers.items())
     log_results(trainer.loggers, shown, trainer.global_step)
     kept = {"model": checkpoint}
     if isinstance(recipe.data, PairsDataModule):
@@ -199,13 +199,11 @@ def _test_pairs(
 ) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
     findings, files = report(open_checkpoints([checkpoint], hardware=hardware, trust=trust), folder)
-    scores = findings.first.against_target
     with Image.open(files["comparison.png"]) as picture:
-        log_test(trainer.loggers, scores, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
+        log_test(trainer.loggers, findings.first, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
     print(  # noqa: T201
         f"\nNext:\n  python -m jewelenh.predict input=<photo or folder> output=restored checkpoint={checkpoint}"
         f"\n  python -m jewelenh.evaluate checkpoint={checkpoint} split=val"
         "\n  python -m jewelenh.train -m experiment=mild,moderate,severe"
     )
-    numbers = {f"{name}_{column}": value for name, row in scores.summary.items() for column, value in row.items()}
-    return {**numbers, "score": scores.summary["psnr_db"]["gain"]}
+    return {**findings.first.numbers, "score": findings.first.against_target.summary["psnr_db"]["gain"]}

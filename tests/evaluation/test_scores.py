@@ -50,11 +50,17 @@ def test_an_evaluation_holds_a_table_for_each_reference():
         PhotoScore(stem, stem, {image: {"psnr_db": 20.0 + n + i} for i, image in enumerate(images)})
         for n, stem in enumerate("ab")
     )
-    raw = ScoreTable(photos, against="raw", baseline="degraded")
+    raw = ScoreTable(photos, against="raw", baseline="degraded", also_over="input", name="raw")
     evaluation = Evaluation("test", (ScoreTable((score("a", "a", 1.0), score("b", "b", 2.0))), raw), {})
     content = evaluation.as_json()
     assert content["summary"]["psnr_db"]["gain"] == 1.5
     further = content["against"]["raw"]["summary"]["psnr_db"]
-    assert further["gain"] == 2.0 and further["degraded"] == 20.5 and further["target"] == 23.5
+    assert (
+        further["gain"] == 2.0
+        and further["over_input_gain"] == 1.0
+        and further["degraded"] == 20.5
+        and further["target"] == 23.5
+    )
+    assert evaluation.numbers["psnr_db_gain"] == 1.5 and evaluation.numbers["raw_psnr_db_over_input_gain"] == 1.0
     other = Evaluation("test", evaluation.tables, {}, "other")
     assert [d.against for d in differences([evaluation, other])] == ["target", "target", "raw"]

@@ -30,7 +30,7 @@ from jewelenh.reporting.sweep import write_report
 
 run = Path(sys.argv[1])
 report(open_checkpoints([run / "checkpoints" / "best.ckpt"]), run)
-write_report(Path(sys.argv[2]), photos=0)
+write_report(Path(sys.argv[2]))
 from jewelenh.reporting.card import Exported, model_card
 from jewelenh.refinement.checkpoint import read_checkpoint
 import json

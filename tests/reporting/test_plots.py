@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from jewelenh.evaluation.scores import Difference, PhotoScore, ScoreTable
+from jewelenh.evaluation.scores import PhotoScore, ScoreTable
 from jewelenh.metrics import METRICS
-from jewelenh.reporting.plots import Line, chart, gains_plot, interval_plot, scatter_plot
+from jewelenh.reporting.plots import Line, chart, gains_plot, scatter_plot
 
 PSNR = METRICS["psnr_db"]
 NAME = 'a <b> "c" $x$ \' & id="d"'
@@ -24,13 +24,11 @@ def table(*gains: float) -> ScoreTable:
 @pytest.fixture
 def drawn():
     tables = {"one": table(0.5, 1.0, -0.2, 0.5), NAME: table(0.1, 0.2, 0.3, 0.4)}
-    found = [Difference("one", NAME, "psnr_db", -0.2, -0.3, -0.1, 0.25)]
 
     def draw() -> dict[str, str]:
         return {
             "gains": gains_plot(PSNR, tables, "gains"),
             "scatter": scatter_plot(PSNR, tables, "scatter"),
-            "interval": interval_plot(PSNR, found, "interval"),
             "chart": chart(NAME, [Line(NAME, ((1, -0.2), (2, 0.4)), 0), Line("two", ((1, 0.1),), 1, "2 2")], "c"),
         }
 

@@ -5,11 +5,10 @@ import json
 import re
 
 import pytest
-from drawn_scores import checkpoint_of
 from sweep_record import fake_run
 
 from jewelenh.errors import StageError
-from jewelenh.reporting.sweep import chosen_photos, write_report
+from jewelenh.reporting.sweep import write_report
 from jewelenh.sweeps.record import Sweep, SweepJob, write_sweep
 from jewelenh.sweeps.results import read_results
 
@@ -60,7 +59,7 @@ def test_folds_of_one_choice_are_one_row_over_the_test_photos_of_all(tmp_path):
 
 
 def test_the_summary_says_first_what_has_no_result(sweep_dir):
-    text = write_report(sweep_dir, photos=0)["summary.md"].read_text()
+    text = write_report(sweep_dir)["summary.md"].read_text()
     assert "6 jobs: 1 failed, 4 finished, 1 running" in text
     assert text.index("a \\| b <c>") < text.index("| mild | lr=1e-3 | 1, 2 | 30.00 | 30.20 | +0.200 ± 0.141 |")
     assert "../train/run-4/traceback.txt" in text and "its process is running, or was killed with the sweep" in text
@@ -68,7 +67,7 @@ def test_the_summary_says_first_what_has_no_result(sweep_dir):
 
 
 def test_the_csv_has_a_line_for_every_job(sweep_dir):
-    with write_report(sweep_dir, photos=0)["summary.csv"].open(newline="") as lines:
+    with write_report(sweep_dir)["summary.csv"].open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert [row["state"] for row in rows] == ["finished"] * 4 + ["failed", "running"]
     assert float(rows[2]["psnr_db_gain"]) == 0.3 and rows[4]["psnr_db_gain"] == ""
@@ -76,7 +75,7 @@ def test_the_csv_has_a_line_for_every_job(sweep_dir):
 
 
 def test_the_page_stands_alone_and_shows_what_is_there(sweep_dir):
-    page = write_report(sweep_dir, photos=0)["report.html"].read_text()
+    page = write_report(sweep_dir)["report.html"].read_text()
     assert "a | b &lt;c&gt;" in page and "<c>" not in page
     assert "mild: validation gain, dB" in page and "severe: training loss" in page
     loads = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)', page)
@@ -86,8 +85,8 @@ def test_the_page_stands_alone_and_shows_what_is_there(sweep_dir):
 
 
 def test_equal_sweeps_give_equal_bytes(sweep_dir):
-    first = {name: file.read_bytes() for name, file in write_report(sweep_dir, photos=0).items()}
-    assert first == {name: file.read_bytes() for name, file in write_report(sweep_dir, photos=0).items()}
+    first = {name: file.read_bytes() for name, file in write_report(sweep_dir).items()}
+    assert first == {name: file.read_bytes() for name, file in write_report(sweep_dir).items()}
 
 
 def test_a_run_that_another_sweep_made_counts_here_too(tmp_path):
@@ -98,40 +97,17 @@ def test_a_run_that_another_sweep_made_counts_here_too(tmp_path):
     assert read_results(again).groups[0].mean("psnr_db", "gain") == 0.5
 
 
-def test_the_photos_shown_are_those_that_most_runs_were_tested_on(tmp_path):
-    for number in range(3):
-        fake_run(tmp_path / "sweeps" / "now", number, 0.1 * number, seed=number)
-    runs = read_results(tmp_path / "sweeps" / "now").tested
-    runs[0].metrics["photos"].append({"stem": "c-0", "photo": "c"})
-    assert set(chosen_photos(runs, 2)) == {"a", "b"} and chosen_photos(runs, 9)[2] == "c"
-
-
-def test_pictures_of_another_packages_network_need_the_users_word(drawn_pairs_of_32, tmp_path, caplog):
-    sweep_dir = tmp_path / "sweeps" / "now"
-    run = fake_run(sweep_dir, 0, 0.5)
-    checkpoint_of(run / "checkpoints" / "best.ckpt", drawn_pairs_of_32.directory, 0.1)
-    content = json.loads((run / "metrics.json").read_text())
-    pair = drawn_pairs_of_32.split("test")[0]
-    content["photos"] = [{**content["photos"][0], "stem": pair.stem, "photo": pair.photo}]
-    (run / "metrics.json").write_text(json.dumps(content))
-    assert "The same photos" not in write_report(sweep_dir)["report.html"].read_text()
-    assert "no pictures of job 0" in caplog.text
-    page = write_report(sweep_dir, trust=["drawn_scores"])["report.html"].read_text()
-    assert "The same photos" in page and page.count('alt="refined"') == 1 and '<b class="better">+0.50 dB</b>' in page
-
-
 def test_a_folder_without_jobs_is_no_sweep(run_job, tmp_path):
     with pytest.raises(StageError, match="no jobs of a sweep"):
         read_results(tmp_path)
     assert "There is no sweep yet" in run_job("report").err
     outcome = run_job("report", f"sweep={tmp_path}")
     assert outcome.code == 1 and "no jobs of a sweep" in outcome.err and "Traceback" not in outcome.err
-    assert run_job("report", "photos=-1").code == 2
 
 
 def test_the_report_of_the_newest_sweep_comes_on_demand(run_job, tmp_path):
     folder = tmp_path / "outputs" / "sweeps" / "now"
     fake_run(folder, 0, 0.5)
-    outcome = run_job("report", "photos=0")
+    outcome = run_job("report")
     assert outcome.code == 0, outcome.err
     assert "python -m jewelenh.train -m seed=1,2" in outcome.out and str(folder / "report.html") in outcome.out
