@@ -152,7 +152,6 @@ def test_one_broken_photo_among_good_ones(run_job, photos, tiny_weights, tmp_pat
         ("degrade", ["+degradation.blur.speed=1"], 2, ["degradation.blur.speed: there is no such key"]),
         ("enhance", ["enhancer.weights=missing.pth", "source.limit=1"], 1, ["missing.pth"]),
         ("train", ["data.crop=0", "source.limit=3"], 2, ["data.crop = 0"]),
-        ("evaluate", [], 1, ["No run has left a checkpoint", "jewelenh.train"]),
         ("evaluate", ["checkpoint=none.ckpt"], 1, ["no such checkpoint"]),
         ("evaluate", ["split=tset"], 2, ["'train', 'val' or 'test'", "Did you mean test?"]),
         ("predict", [], 2, ["input is needed"]),

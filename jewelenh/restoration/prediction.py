@@ -188,7 +188,7 @@ class _Run:
             self._fail(stem, error)
         else:
             self.done.made.append(work.files[0])
-            _note(self.output, work)
+            _note(self.output, work, self.identity)
         return True
 
     def _save(self, file: Path, photo: Photo) -> None:
@@ -239,8 +239,9 @@ def _open_record(output: Path) -> dict[str, str]:
     return record
 
 
-def _note(output: Path, work: _Work) -> None:
-    line = json.dumps({"file": work.files[0].relative_to(output).as_posix(), "key": work.key})
+def _note(output: Path, work: _Work, identity: str) -> None:
+    """Write down which photo was made, from what, and by which weights."""
+    line = json.dumps({"file": work.files[0].relative_to(output).as_posix(), "key": work.key, "made_with": identity})
     try:
         with (output / RECORD).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
