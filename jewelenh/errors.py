@@ -11,6 +11,7 @@ JewelenhError
 ├── CheckpointError    a checkpoint that is none, or belongs to something else
 ├── TrainingError      a NaN or infinite loss, memory that ran out
 ├── StoppedError       a run that was asked to stop, and has saved where it is
+├── PrunedError        a trial that its search calls hopeless
 └── BusyError          a run that another process works on
 """
 
@@ -95,6 +96,12 @@ class StoppedError(JewelenhError):
     def __init__(self, what: str, *, exit_code: int = 143, **parts: object) -> None:
         super().__init__(what, **parts)
         self.exit_code = exit_code
+
+
+class PrunedError(JewelenhError):
+    """A search stopped the run, as others were better at the same epoch."""
+
+    exit_code = 76
 
 
 class BusyError(JewelenhError):

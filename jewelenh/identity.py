@@ -26,7 +26,7 @@ NOT_THE_RESULT = frozenset({
     "hydra", "paths", "logger", "hardware", "traceback", "experiment", "tags", "ckpt_path", "rerun", "busy",
     "fail_fast", "objective", "workers", "on_error", "shard", "search",
     "callbacks.lines", "callbacks.panel", "callbacks.resources", "callbacks.learning_rate", "callbacks.periodic",
-    "callbacks.stopped", "callbacks.summary",
+    "callbacks.stopped", "callbacks.summary", "callbacks.prune",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.enable_model_summary", "trainer.enable_progress_bar", "trainer.profiler",
     "model.data.workers", "model.data.cache_mib",

@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jewelenh.errors import BusyError, ConfigError, StoppedError, TrainingError
+from jewelenh.errors import BusyError, ConfigError, PrunedError, StoppedError, TrainingError
 from jewelenh.files import lock, read_json, remove_leftovers, write_atomically
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def _recorded(run: Run, about: Mapping[str, Any], before: Mapping[str, Any]) -> 
     write("running")
     try:
         yield run
-    except (StoppedError, KeyboardInterrupt, SystemExit) as error:
+    except (StoppedError, PrunedError, KeyboardInterrupt, SystemExit) as error:
         write("stopped", reason=_first_line(error))
         raise
     except Exception as error:

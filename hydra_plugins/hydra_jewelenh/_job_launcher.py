@@ -37,6 +37,8 @@ LOOK_EVERY_S = 0.5
 class Ended(JobReturn):  # type: ignore[misc]
     """How a job ended. A failed one has no value: reading it is no error, as its launcher has said what failed."""
 
+    is_pruned: bool = False
+
     @property
     def return_value(self) -> Any:
         """Return the number that the job returned."""
@@ -120,6 +122,8 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
                 log.info("job %d finished after %.0f s%s%s", job.number, job.seconds, returned, what)
             elif job.state == "waiting":
                 log.info("job %d is queued again%s", job.number, what)
+            elif job.state == "pruned":
+                log.info("job %d pruned: %s%s", job.number, job.reason, what)
             else:
                 log.error("job %d %s: %s%s", job.number, job.state, job.reason, what)
 
@@ -131,7 +135,9 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
 
     def _ended(self, job: SweepJob) -> Ended:
         status = JobStatus.COMPLETED if job.state == "finished" else JobStatus.FAILED
-        return Ended(overrides=list(job.overrides), status=status, _return_value=job.returned)
+        ended = Ended(overrides=list(job.overrides), status=status, _return_value=job.returned)
+        ended.is_pruned = job.state == "pruned"
+        return ended
 
     def _conclude(self) -> bool:
         """Write the report, say how the sweep ended, and return whether a job has no result."""
@@ -139,16 +145,21 @@ class JobLauncher(Launcher, Callback):  # type: ignore[misc]
         log.info("sweep: %s", count_states(self.jobs.values()))
         if self.job == "train":
             self._report()
-        is_bad = any(job.state not in {"finished", "busy"} for job in self.jobs.values())
+        is_bad = any(job.state not in {"finished", "busy", "pruned"} for job in self.jobs.values())
         if is_bad:
             log.info("the same command finishes the sweep: what is finished is not done again")
         return is_bad
 
     def _report(self) -> None:
-        """Write the sweep's report; a report that fails takes nothing else with it."""
-        from jewelenh.reporting.sweep import write_report
+        """Write the sweep's report and print its table; a report that fails takes nothing else with it."""
+        from jewelenh.reporting.render import print_table
+        from jewelenh.reporting.sweep import group_table, write_report
+        from jewelenh.sweeps.results import read_results
 
         try:
+            groups = group_table(read_results(self.sweep_dir))
+            if groups.rows:
+                print_table(groups)
             for name, file in write_report(self.sweep_dir).items():
                 log.info("  %-12s %s", name, file)
         except Exception as error:

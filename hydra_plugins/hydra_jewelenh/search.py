@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import uuid
@@ -15,10 +16,11 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from jewelenh.errors import BusyError
-from jewelenh.files import lock
+from jewelenh.files import lock, write_atomically
+from jewelenh.sweeps.record import SEARCH_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+ENDED = ("COMPLETE", "PRUNED")
+"""States of trials that count."""
 PROCESS = "process"
 """A trial's attribute: which process tries it. That holds the lock of this name as long as it lives."""
 
@@ -62,21 +66,33 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         space, fixed = search_space([f"{key}={value}" for key, value in self.params.items()] + arguments)
         with self._living() as process:
             study = self._study()
-            n_left = self.n_trials - len(_trials(study, "COMPLETE"))
+            n_left = self.n_trials - len(_trials(study, *ENDED))
             while n_left > 0 and (trials := self._ask(study, space, n_left, process)):
-                overrides = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
+                overrides = [
+                    [*fixed, *(f"{key}={value}" for key, value in trial.params.items()), *self._reporting(trial)]
+                    for trial in trials
+                ]
                 ended = self.launcher.launch(overrides, initial_job_idx=trials[0].number)
-                values = [one.return_value for one in ended]
-                for trial, value in zip(trials, values, strict=True):
-                    is_number = value is not None and math.isfinite(value)
-                    study.tell(trial, value if is_number else None, None if is_number else TrialState.FAIL)
-                if self.config.fail_fast and None in values:
+                for trial, one in zip(trials, ended, strict=True):
+                    is_number = one.return_value is not None and math.isfinite(one.return_value)
+                    failed = TrialState.PRUNED if getattr(one, "is_pruned", False) else TrialState.FAIL
+                    study.tell(trial, one.return_value if is_number else None, None if is_number else failed)
+                has_failed = any(study.trials[trial.number].state == TrialState.FAIL for trial in trials)
+                if self.config.fail_fast and has_failed:
                     break
                 n_left -= len(trials)
         if _trials(study, "COMPLETE"):
             best = study.best_trial
             what = ", ".join(f"{key}={value}" for key, value in best.params.items())
             log.info("search: the best of %d trials is %.4f (%s)", len(study.trials), best.value, what)
+        write_atomically(self.folder / SEARCH_FILE, json.dumps(described(study), indent=1).encode())
+
+    def _reporting(self, trial: optuna.Trial) -> list[str]:
+        """Return what lets a training report to its trial, and be stopped by the pruner: `callbacks.prune`."""
+        if self.storage is None or OmegaConf.select(self.config, "callbacks.prune") is None:
+            return []
+        told = {"trial": trial.number, "storage": f"'{self.storage}'", "study_name": f"'{self.study_name}'"}
+        return [f"callbacks.prune.{key}={value}" for key, value in told.items()]
 
     def _study(self) -> optuna.Study:
         """Open the study and queue what earlier calls did not finish."""
@@ -98,7 +114,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         """Queue the values of trials that broke off or failed, unless they are finished or queued; return how many."""
         from optuna.trial import TrialState
 
-        known = [trial.params for trial in _trials(study, "COMPLETE")]
+        known = [trial.params for trial in _trials(study, *ENDED)]
         known += [trial.system_attrs.get("fixed_params") for trial in _trials(study, "WAITING")]
         for trial in _trials(study, "RUNNING"):
             if not self._is_living(trial.user_attrs.get(PROCESS, "")):
@@ -117,7 +133,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         with lock(self.folder / ".search.lock"):
             if any(trial.user_attrs.get(PROCESS) != process for trial in study.trials):
                 self.sampler.reseed_rng()  # or it would draw what an earlier call or another process drew
-            n_open = self.n_trials - len(_trials(study, "COMPLETE", "RUNNING"))
+            n_open = self.n_trials - len(_trials(study, *ENDED, "RUNNING"))
             trials = [study.ask(space) for _ in range(min(width, n_left, n_open))]
             for trial in trials:
                 trial.set_user_attr(PROCESS, process)
@@ -145,6 +161,23 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
 
 def _trials(study: optuna.Study, *states: str) -> list[Any]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
+
+
+def described(study: optuna.Study) -> dict[str, Any]:
+    """Return a study as plain values: its trials, how much each parameter mattered, and the best trial."""
+    import optuna
+
+    done = _trials(study, "COMPLETE")
+    try:
+        importances = optuna.importance.get_param_importances(study) if len(done) > 1 else {}
+    except (ValueError, RuntimeError):  # equal results, or parameters that were not varied
+        importances = {}
+    best = {"number": study.best_trial.number, "params": study.best_trial.params} if done else None
+    trials = [
+        {"number": trial.number, "state": trial.state.name, "value": trial.value, "params": trial.params}
+        for trial in study.trials
+    ]
+    return {"best": best, "importances": dict(importances), "trials": trials}
 
 
 def search_space(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

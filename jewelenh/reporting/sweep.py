@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from jewelenh.evaluation.scores import bootstrap_interval
-from jewelenh.files import write_atomically
+from jewelenh.files import read_json, write_atomically
 from jewelenh.metrics import METRICS, Metric
 from jewelenh.reporting.plots import DASHES, Line, chart
 from jewelenh.reporting.render import Entry, Table, csv_text, render, row
 from jewelenh.reporting.scores import gain_entry, level_table
-from jewelenh.sweeps.record import count_states
+from jewelenh.sweeps.record import SEARCH_FILE, count_states
 from jewelenh.sweeps.results import Group, SweepResults, SweepRun, read_results
 
 PSNR = METRICS["psnr_db"]
@@ -51,6 +51,7 @@ def write_report(sweep_dir: Path) -> dict[str, Path]:
             [(f"{group.level} {group.settings}".strip(), group.by_level) for group in results.groups]
         ),
         "jobs": job_table(results),
+        "search": search_tables(sweep_dir),
     }
     contents = {
         "summary.md": render("sweep.md", **shown),
@@ -79,6 +80,27 @@ def failure_table(results: SweepResults) -> Table:
         rows.append(row(run.job.number, Entry(run.job.state, tone="worse"), run.label, reason, link))
     columns = ["job", "state", "what", "reason", "traceback"]
     return Table("Jobs that left no result", columns, rows, frozenset(columns))
+
+
+def search_tables(sweep_dir: Path) -> list[Table]:
+    """Return what mattered and what was best in a search, and its trials, the best first; none for another sweep."""
+    found = read_json(sweep_dir / SEARCH_FILE)
+    if not found:
+        return []
+    best, shares = found["best"] or {"number": None, "params": {}}, found["importances"]
+    keys = sorted(best["params"], key=lambda key: -shares.get(key, 0.0))
+    mattered = [row(key, best["params"][key], f"{shares[key]:.2f}" if key in shares else "-") for key in keys]
+    ranked = sorted(found["trials"], key=lambda trial: (trial["state"] != "COMPLETE", -(trial["value"] or 0.0)))
+    trials = [
+        row(one["number"], one["state"].lower(), "-" if one["value"] is None else f"{one['value']:.4f}", *map(str, (
+            one["params"].get(key, "-") for key in keys)))
+        for one in ranked
+    ]  # fmt: skip
+    title = f"The best is trial {best['number']}; what mattered"
+    return [
+        Table(title, ["setting", "best", "importance"], mattered, frozenset({"setting"})),
+        Table("Trials", ["trial", "state", "value", *keys], trials, frozenset({"state"})),
+    ]
 
 
 def group_table(results: SweepResults) -> Table:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jewelenh.errors import BusyError, ConfigError, StoppedError
+from jewelenh.errors import BusyError, ConfigError, PrunedError, StoppedError
 from jewelenh.files import read_json, write_atomically
 from jewelenh.sweeps.record import SWEEP_NAME, JobState, SweepJob, change_job, read_sweep
 
@@ -135,6 +135,8 @@ def _ending(code: int, said: Mapping[str, Any]) -> dict[str, Any]:
         return {**ending, "state": "finished", "reason": None}
     if code == BusyError.exit_code:
         return {**ending, "state": "busy"}
+    if code == PrunedError.exit_code:
+        return {**ending, "state": "pruned"}
     if code in TOLD_TO_STOP:
         return {"reason": "told to stop", **ending, "state": "stopped"}
     if code < 0:
@@ -183,7 +185,7 @@ def report_failure(directory: Path, error: BaseException) -> None:
     if _REPORT in os.environ:
         text = "".join(traceback.format_exception(error))
         (directory / TRACEBACK).write_text(text, encoding="utf-8", errors="backslashreplace")
-        kind = "" if isinstance(error, StoppedError | BusyError) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, StoppedError | PrunedError | BusyError) else f"{type(error).__name__}: "
         lines = [" ".join(line.split()) for line in str(error).splitlines()]
         report(directory, reason=kind + " ".join(line for line in lines if not line.startswith("fix:")))
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from jewelenh.files import lock, write_atomically
 
-JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy"]
-ENDED = frozenset({"finished", "failed", "stopped", "skipped", "busy"})
-SWEEP_FILE, LOCK = "sweep.json", ".sweep.lock"
+JobState = Literal["waiting", "running", "finished", "failed", "stopped", "skipped", "busy", "pruned"]
+ENDED = frozenset({"finished", "failed", "stopped", "skipped", "busy", "pruned"})
+SWEEP_FILE, SEARCH_FILE, LOCK = "sweep.json", "search.json", ".sweep.lock"
 SWEEP_NAME = "JEWELENH_SWEEP"
 """Environment variable: tells a job's process that it is one of a sweep, and the sweep's name."""
 

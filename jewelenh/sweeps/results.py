@@ -187,7 +187,8 @@ def _varied(runs: Sequence[SweepRun]) -> list[str]:
         n_values = len({run.given.get(key) for run in runs})
         n_by_level = len({(run.given.get(key), run.level) for run in runs})
         tells_the_level = key in {"experiment", "degradation"} and n_by_level == n_values
-        if n_values > 1 and key not in NOT_SETTINGS and not tells_the_level:
+        is_setting = key not in NOT_SETTINGS and not key.startswith("callbacks.prune.")
+        if n_values > 1 and is_setting and not tells_the_level:
             chosen.append(key)
     return chosen
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from jewelenh.errors import PrunedError
+
 log = logging.getLogger(__name__)
 
 
@@ -70,6 +72,45 @@ class BestValidation(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint kept."""
         self.numbers = dict(state_dict["numbers"])
+
+
+class StopWhenHopeless(pl.callbacks.Checkpoint):
+    """Report each validation to a search's trial, and stop the run where the search's pruner calls it hopeless.
+
+    Being a `Checkpoint`, this runs when the others have saved: the same command without the search goes on from there.
+
+    Args:
+        pruner: of Optuna.
+        trial: the trial's number; the search tells it, with its storage and name. Null: nothing is reported.
+        storage: of the study.
+        study_name: in the storage.
+        monitor: what is reported.
+    """
+
+    def __init__(
+        self,
+        pruner: Any,
+        trial: int | None = None,
+        storage: str | None = None,
+        study_name: str | None = None,
+        monitor: str = "val/psnr_db",
+    ) -> None:
+        self.monitor, self._trial = monitor, None
+        if trial is not None:
+            import optuna
+
+            study = optuna.load_study(study_name=study_name, storage=str(storage), pruner=pruner)
+            self._trial = optuna.Trial(study, study.trials[trial]._trial_id)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report, and raise PrunedError where the trial is hopeless."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if self._trial is None or value is None or not trainer.is_global_zero:
+            return
+        self._trial.report(float(value), trainer.current_epoch + 1)
+        if self._trial.should_prune():
+            what = f"{self.monitor} of {float(value):.2f} after epoch {trainer.current_epoch + 1}"
+            raise PrunedError(f"Pruned by the search: {what} is behind other trials.")
 
 
 def _numbers(trainer: pl.Trainer) -> str:

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweeps_drawn import jobs, start, sweeps
+from sweeps_drawn import jobs, small, start, sweeps
+
+from jewelenh.errors import PrunedError
+from jewelenh.reporting.sweep import search_tables
 
 optuna = pytest.importorskip("optuna")
 
@@ -123,8 +126,12 @@ class Launcher:
             values = dict(override.split("=") for override in overrides)
             self.seen.append(float(values["lr"]))
             one = JobReturn(status=JobStatus.COMPLETED)
-            with contextlib.suppress(ValueError):
+            try:
                 one.return_value = self.objective(float(values["lr"]))
+            except ValueError:
+                pass
+            except PrunedError:
+                one.is_pruned = True
             returns.append(one)
         return returns
 
@@ -188,6 +195,40 @@ def test_two_processes_share_one_search_and_neither_takes_the_others_trials(tmp_
     assert sum(map(len, tried)) == 10 and len({*tried[0], *tried[1]}) == 10
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/searches/s.db")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 10
+
+
+def test_pruned_trials_count_and_are_not_tried_again_and_the_page_shows_what_mattered(tmp_path):
+    def objective(lr):
+        if lr < 0.003:
+            raise PrunedError("behind")
+        return lr
+
+    seen = search(tmp_path, objective, n_trials=8)
+    assert len(seen) == 8 and min(seen) < 0.003 < max(seen)
+    assert search(tmp_path, objective, n_trials=8) == []
+    mattered, trials = search_tables(tmp_path)
+    assert [entry.text for entry in mattered.rows[0]] == ["lr", str(max(seen)), "1.00"]
+    assert f"trial {seen.index(max(seen))};" in mattered.caption
+    assert [len(trials.rows), trials.rows[0][2].text, trials.rows[-1][1].text] == [8, f"{max(seen):.4f}", "pruned"]
+
+
+@pytest.mark.slow
+def test_a_training_reports_to_its_trial_and_is_stopped(photos, tiny_weights, tmp_path):
+    words = [
+        "hparams_search=optuna", *small(photos, tiny_weights), "hydra.sweeper.n_trials=2", "search=s",
+        "callbacks.prune.pruner._target_=optuna.pruners.ThresholdPruner", "~callbacks.prune.pruner.n_startup_trials",
+        "callbacks.prune.pruner.n_warmup_steps=0", "+callbacks.prune.pruner.lower=1000",
+    ]  # fmt: skip
+    words.remove("+experiment=mild")
+    started = start(tmp_path, "train", *words)
+    assert started.wait() == 0, (tmp_path / "out.txt").read_text()
+    study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/outputs/searches/s.db")
+    assert [trial.state.name for trial in study.trials] == ["PRUNED"] * 2
+    assert all(list(trial.intermediate_values) == [1] for trial in study.trials)
+    folder = tmp_path / "outputs" / "searches" / "s"
+    assert {job.state for job in jobs(folder).values()} == {"pruned"} and (folder / "report.html").is_file()
+    last = list((tmp_path / "outputs" / "train").glob("*/checkpoints/last.ckpt"))
+    assert len(last) == 2, "each can go on"
 
 
 def test_the_search_space_is_written_as_hydra_writes_sweeps():

@@ -88,6 +88,16 @@ def test_a_job_is_told_in_what_it_differs_from_the_others(tmp_path):
     assert job.run("a core").state == "finished"
 
 
+def test_a_job_that_its_search_stopped_is_pruned(tmp_path):
+    [job] = jobs_in(tmp_path, 1, 0)
+    job.command = (
+        sys.executable,
+        "-c",
+        "import sys; from jewelenh.errors import PrunedError as E; sys.exit(E.exit_code)",
+    )
+    assert job.run("a core").state == "pruned"
+
+
 @pytest.mark.slow
 def test_two_gpus_have_one_job_each_and_two_terminals_share_them(tmp_path):
     terminals = [start(tmp_path, 0.3), start(tmp_path, 0.3)]

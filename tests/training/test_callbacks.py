@@ -3,17 +3,42 @@
 import logging
 from types import SimpleNamespace
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from jewelenh.errors import PrunedError
 from jewelenh.training import callbacks as module
-from jewelenh.training.callbacks import BestValidation, EpochLine
+from jewelenh.training.callbacks import BestValidation, EpochLine, StopWhenHopeless
 
 
 def validated(best, psnr_db, gain_db):
     metrics = {"val/psnr_db": torch.tensor(psnr_db), "val/gain_db": torch.tensor(gain_db), "train/loss": torch.ones(())}
     best.on_validation_end(SimpleNamespace(callback_metrics=metrics), None)
+
+
+def test_a_trial_that_is_behind_the_others_is_stopped(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    storage = f"sqlite:///{tmp_path}/s.db"
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    for psnr_db in (30.0, 31.0):
+        trial = study.ask()
+        trial.report(psnr_db, 1)
+        study.tell(trial, psnr_db)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2)
+    for psnr_db in (30.6, 30.4):
+        callback = StopWhenHopeless(pruner, study.ask().number, storage, "s")
+        seen = SimpleNamespace(
+            callback_metrics={"val/psnr_db": torch.tensor(psnr_db)}, current_epoch=0, is_global_zero=True
+        )
+        if psnr_db == 30.6:
+            callback.on_train_epoch_end(seen, None)
+        else:
+            with pytest.raises(PrunedError, match=r"30\.40 after epoch 1"):
+                callback.on_train_epoch_end(seen, None)
+        assert study.trials[-1].intermediate_values == pytest.approx({1: psnr_db})
+    StopWhenHopeless(pruner).on_train_epoch_end(seen, None)  # no search: nothing is reported
 
 
 def test_the_best_validation_is_kept_through_a_resume():
