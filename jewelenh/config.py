@@ -286,13 +286,9 @@ def _describe(schema: Any, problem: Any, key: str) -> str:
     if problem["type"] == "path_type" and found is None:
         return f"  {full} is needed: {full}=<a path>"
     allowed = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    hint = ""
-    if problem["type"] == "literal_error":
-        hint = nearest(
-            str(found), [part.strip(" '") for part in problem["ctx"]["expected"].replace(" or ", ",").split(",")]
-        )
+    options = re.findall("'(.*?)'", problem["ctx"]["expected"]) if problem["type"] == "literal_error" else []
     shown = "" if isinstance(found, Mapping) or type(found).__name__ == "ArgsKwargs" else f" = {found!r}"
-    return f"  {full}{shown}: allowed is {allowed}.{hint}"
+    return f"  {full}{shown}: allowed is {allowed}.{nearest(str(found), options)}"
 
 
 def _fields_at(schema: Any, path: list[Any]) -> list[str]:

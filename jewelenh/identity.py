@@ -52,7 +52,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     """Return the values of a training's configuration that decide its result, by their full keys."""
     values = dict(_kept(cfg, ""))
     if cfg.get("source") and cfg.source.kind == "folder" and cfg.source.root is not None:
-        values["source.root"] = _photos(json.dumps(OmegaConf.to_container(cfg.source), sort_keys=True), cfg.seed)
+        source: Any = OmegaConf.to_container(cfg.source, resolve=True)
+        values["source.root"] = _photos(parse(Source, source, "source"), cfg.seed)
     if cfg.get("ckpt_path") is not None:
         from jewelenh.refinement.weights import find_checkpoint  # and with it torch
 
@@ -89,11 +90,10 @@ def _content(name: str, value: Any) -> Any:
 
 
 @functools.lru_cache
-def _photos(source: str, seed: int) -> dict[str, str]:
+def _photos(source: Source, seed: int) -> dict[str, str]:
     """Return a hash over names and contents of a folder's photos: the same name for as long as this process lives."""
-    values = parse(Source, json.loads(source), "source")
-    assert values.root is not None
-    root = values.root.expanduser().absolute()
-    stems = choose(find_photos(root, values.extensions), values.limit, seed)
+    assert source.root is not None
+    root = source.root.expanduser().absolute()
+    stems = choose(find_photos(root, source.extensions), source.limit, seed)
     found = [[stem, _sha256(root / stem) if (root / stem).is_file() else None] for stem in stems]
     return {"photos": hashlib.sha256(json.dumps(found).encode()).hexdigest()}

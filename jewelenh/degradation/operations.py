@@ -99,7 +99,7 @@ def _in_units(kernel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return (whole * WEIGHT_UNIT).reshape(kernel.shape)
 
 
-def downscale_and_back(pixels: Pixels, factor: float, method: Resample) -> Pixels:
+def downscale_and_back(pixels: Pixels, factor: float = 1.0, method: Resample = "area") -> Pixels:
     """Resize (H, W, 3) uint8 to `factor` (above 0, up to 1) of its sides, at least one pixel, and back by one method.
 
     Sides round half up. albumentations' Downscale fails on photos whose small side rounds to 0.
@@ -128,7 +128,7 @@ def _side(side_px: int, factor: float) -> int:
     return max(1, int(side_px * factor + 0.5))
 
 
-def jpeg(pixels: Pixels, quality: int) -> Pixels:
+def jpeg(pixels: Pixels, quality: int = 100) -> Pixels:
     """Store (H, W, 3) uint8 RGB as a baseline JPEG of `quality` 1 to 100 with 4:2:0 chroma, and read it back.
 
     The channels are swapped for OpenCV, which takes BGR. albumentations' ImageCompression hands RGB over as it is, so

@@ -30,7 +30,7 @@ from jewelenh.degradation.operations import (
     motion_blur,
     salt_pepper_noise,
 )
-from jewelenh.images import Pixels, Resample
+from jewelenh.images import Pixels
 
 T = TypeVar("T")
 N_UNIFORMS = 8
@@ -95,16 +95,11 @@ class BlurStep(Step):
 class DownscaleStep(Step):
     """Smaller, then as large as before."""
 
-    name, schema = "downscale", levels.Downscale
+    name, schema, do = "downscale", levels.Downscale, staticmethod(downscale_and_back)
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw the factor and the method."""
         return {"factor": _between(self.values.factor, uniforms), "method": _one_of(self.values.methods, uniforms)}
-
-    @staticmethod
-    def do(pixels: Pixels, factor: float = 1.0, method: Resample = "area") -> Pixels:
-        """Downscale (H, W, 3) uint8 and scale it back."""
-        return downscale_and_back(pixels, factor, method)
 
 
 class NoiseStep(Step):
@@ -130,16 +125,11 @@ class NoiseStep(Step):
 class JpegStep(Step):
     """JPEG compression."""
 
-    name, schema = "jpeg", levels.Jpeg
+    name, schema, do = "jpeg", levels.Jpeg, staticmethod(jpeg)
 
     def draw(self, uniforms: Iterator[float]) -> dict[str, Any]:
         """Draw the quality."""
         return {"quality": _whole_between(self.values.quality, uniforms)}
-
-    @staticmethod
-    def do(pixels: Pixels, quality: int = 100) -> Pixels:
-        """Store (H, W, 3) uint8 as JPEG and read it back."""
-        return jpeg(pixels, quality)
 
 
 class ColourStep(Step):
