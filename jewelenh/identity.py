@@ -24,7 +24,7 @@ VERSION = 1
 """Part of every name: counts up when equal values would no longer give equal runs."""
 NOT_THE_RESULT = frozenset({
     "hydra", "paths", "logger", "hardware", "traceback", "experiment", "tags", "ckpt_path", "rerun", "busy",
-    "fail_fast", "objective", "workers", "on_error", "shard", "search",
+    "fail_fast", "objective", "test", "workers", "on_error", "shard", "search",
     "callbacks.lines", "callbacks.panel", "callbacks.resources", "callbacks.learning_rate", "callbacks.periodic",
     "callbacks.stopped", "callbacks.summary", "callbacks.prune",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.log_every_n_steps",

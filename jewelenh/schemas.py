@@ -192,6 +192,8 @@ class Train(ChainJob):
     logger: dict[str, Plugin] | None = None
     experiment: str = "custom"
     """A recipe of conf/experiment."""
+    test: Scoring = Field(default_factory=Scoring)
+    """What the training's own test measures and shows; split stays test."""
     tags: tuple[str, ...] = ()
     """For the dashboards, beside the experiment's name."""
     ckpt_path: str | None = None

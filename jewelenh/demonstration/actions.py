@@ -118,7 +118,7 @@ def _everything(result: Result, before: str) -> list[Any]:
     view, has_degraded = View(), result.degraded_file is not None
     original, *rest = _panels(result, view)
     return [
-        messages.summary(result), messages.table(result.scores, SCORED), _pair(result, before),
+        messages.summary(result), messages.tables(result.scores, SCORED), _pair(result, before),
         gr.Image(original, label="degraded" if has_degraded else "original"), *rest, 1.0,
         gr.DownloadButton(value=str(result.file)),
         gr.DownloadButton(value=str(result.degraded_file) if has_degraded else None, visible=has_degraded),

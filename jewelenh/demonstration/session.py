@@ -5,6 +5,7 @@ The pictures come from the same calls as `predict`'s, so that its file and the d
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import threading
@@ -73,7 +74,7 @@ class Result:
     file: Path
     """The restored photo, as predict writes it."""
     degraded_file: Path | None
-    scores: Scores | None
+    scores: Sequence[Scores]
     seconds: float
     level: str | None
 
@@ -148,7 +149,7 @@ class Session:
         if output.scale is not None:
             enhanced = rescale(enhanced, degraded, output.scale)
         say(0.92, "Comparing")
-        scores = self._score(request, restorer, enhanced, refined)
+        scores = self._score(request, restorer, degraded, enhanced, refined)
         before = degraded_data and _save(self.folder / token / "before" / f"{upload.name}.png", degraded_data)
         seconds = time.monotonic() - started_s
         result = Result(token, degraded, enhanced, refined, file, before or None, scores, seconds, level)
@@ -178,18 +179,25 @@ class Session:
         key = (upload.sha256, upload.name if level else None, level, str(restorer.enhancer))
         return self._enhanced.get(key) or self._enhanced.put(key, restorer.upscaler.upscale(photo))
 
-    def _score(self, request: Request, restorer: Restorer, enhanced: Photo, refined: Photo) -> Scores | None:
-        """Score against the reference; without one, a degraded photo is scored as in training, against `target`."""
+    def _score(
+        self, request: Request, restorer: Restorer, degraded: Photo, enhanced: Photo, refined: Photo
+    ) -> list[Scores]:
+        """Score against the reference; without one, a degraded photo as in a test, against `target` and `raw`."""
         pictures = {"ESRGAN": enhanced, "refined": refined}
         if request.reference is not None:
             try:
-                return score(request.reference.photo, f"your reference, {request.reference.name}", pictures)
+                return [score(request.reference.photo, f"your reference, {request.reference.name}", pictures)]
             except ImageError as error:
-                return Scores(str(error), None, {})
+                return [Scores(str(error), None, {})]
         if request.level is None:
-            return None
-        target = self._enhance(restorer, request.upload, request.upload.photo, None)
-        return score(target, "the target: ESRGAN of the photo before it was degraded", pictures)
+            return []
+        raw = request.upload.photo
+        target = self._enhance(restorer, request.upload, raw, None)
+        found = [score(target, "the target: ESRGAN of the photo before it was degraded", pictures)]
+        with contextlib.suppress(ImageError):  # a photo too small to be scored at its own size
+            shown = {"degraded": degraded, "ESRGAN": enhanced, "target": target, "refined": refined}
+            found.append(score(raw, "the photo itself, before it was degraded", shown))
+        return found
 
 
 def _n_bytes(result: Result) -> int:

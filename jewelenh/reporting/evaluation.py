@@ -188,7 +188,7 @@ def _shown(photo: Versions, n_photos: int) -> dict[str, Any]:
 
 def print_tables(findings: Findings, files: Mapping[str, Path]) -> None:
     """Print the tables, what was left out and why, and where everything is."""
-    console = Console(width=max(130 if findings.is_comparison else 110, Console().width), soft_wrap=True)
+    console = Console(width=max(150 if findings.is_comparison else 140, Console().width), soft_wrap=True)
 
     def say(line: str) -> None:
         console.print(f"  {line}", highlight=False, markup=False)

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from jewelenh.chain import Chain
 from jewelenh.config import Hardware
+from jewelenh.degradation.levels import Scoring
 from jewelenh.evaluation.run import open_checkpoints
 from jewelenh.hardware import has_gpu, n_cores, native_precision
 from jewelenh.pairs.datamodule import PairsDataModule
@@ -109,7 +110,7 @@ def refinement(config: Train, chain: Chain) -> Recipe:
         "compile": model.compile,
         "about": lambda: describe(model.network, as_plain(config), data.directory),
     }
-    ending = functools.partial(_test_pairs, config.hardware, tuple(targets(model.network)))
+    ending = functools.partial(_test_pairs, config.hardware, config.test, tuple(targets(model.network)))
     if not isinstance(model, AdversarialModel):
         scheduler = build(model.scheduler, "model.scheduler")
         return Recipe(RefinementModule(scheduler=scheduler, **parts), data, ending)
@@ -124,7 +125,7 @@ def refinement(config: Train, chain: Chain) -> Recipe:
 
 def as_plain(config: Train) -> dict[str, Any]:
     """Return the configuration as plain values, for checkpoints and dashboards; weight files by absolute paths."""
-    values: dict[str, Any] = TypeAdapter(Train).dump_python(config, mode="json", exclude={"hardware"})
+    values: dict[str, Any] = TypeAdapter(Train).dump_python(config, mode="json", exclude={"hardware", "test"})
     if config.enhancer.weights is not None:  # the checkpoint will be used from other directories
         values["enhancer"]["weights"] = str(config.enhancer.weights.expanduser().absolute())
     return values
@@ -195,10 +196,10 @@ def _conclude(trainer: pl.Trainer, recipe: Recipe, folder: Path, best: dict[str,
 
 
 def _test_pairs(
-    hardware: Hardware, trust: tuple[str, ...], trainer: pl.Trainer, checkpoint: Path, folder: Path
+    hardware: Hardware, test: Scoring, trust: tuple[str, ...], trainer: pl.Trainer, checkpoint: Path, folder: Path
 ) -> dict[str, float]:
     """Test through the one inference path, leave the report, and show both on the dashboards."""
-    findings, files = report(open_checkpoints([checkpoint], hardware=hardware, trust=trust), folder)
+    findings, files = report(open_checkpoints([checkpoint], hardware=hardware, trust=trust), folder, test)
     with Image.open(files["comparison.png"]) as picture:
         log_test(trainer.loggers, findings.first, {"test/comparison": picture.convert("RGB")}, trainer.global_step)
     print(  # noqa: T201

@@ -105,7 +105,8 @@ def test_a_degraded_photo_is_labelled_scored_and_can_be_downloaded(seat, served,
     seat.choose("#level", "severe")
     assert "degraded at level severe" in seat.wait_for("#status .card.good:has(em)").inner_text()
     rows = seat.wait_for("#scores tr").all_inner_texts()
-    assert [row.split()[0] for row in rows] == ["PSNR", "ESRGAN", "refined", "gain"]
+    against_raw = ["PSNR", "degraded", "ESRGAN", "target", "refined", "gain"]
+    assert [row.split()[0] for row in rows] == ["PSNR", "ESRGAN", "refined", "gain", *against_raw]
     assert "degraded" in seat.page.locator("#panel-original").inner_text()
     name, data = seat.download("#download-degraded")
     degraded = ring.parent / name

@@ -153,7 +153,7 @@ def test_scores_become_a_table_with_the_gain():
     text = messages.table(Scores("your reference, <b>.png", (16, 24), rows), SCORED)
     assert "+1.25" in text and "+0.0500" in text and "−0.50" in text and "24 × 16" in text
     assert "&lt;b&gt;" in text and "<b>" not in text
-    assert messages.table(None, SCORED) == ""
+    assert messages.tables([], SCORED).strip() == ""
     assert "another shape" in messages.table(Scores("The reference has another shape", None, {}), SCORED)
 
 

@@ -67,14 +67,19 @@ def test_a_level_is_the_one_of_the_degrade_job(session, trained, upload, tmp_pat
 
 def test_degraded_photos_are_scored_against_the_target_and_others_against_a_reference(session, trained, upload):
     photo = upload("a.png", PHOTO)
-    assert session.restore(Request(photo, trained, None, Output())).scores is None
-    scores = session.restore(Request(photo, trained, "moderate", Output(strength=0.0))).scores
-    assert scores is not None and scores.size == (96, 120) and "target" in scores.against
+    assert session.restore(Request(photo, trained, None, Output())).scores == []
+    result = session.restore(Request(photo, trained, "moderate", Output(strength=0.0)))
+    scores, at_raw = result.scores
+    assert at_raw.size == photo.photo.size and list(at_raw.rows) == ["degraded", "ESRGAN", "target", "refined"]
+    degraded = np.square(result.original.pixels.astype(float) - photo.photo.pixels).mean()
+    assert at_raw.rows["degraded"]["psnr_db"] == pytest.approx(10 * np.log10(255**2 / degraded), abs=1e-6)
+    assert scores.size == (96, 120) and "target" in scores.against
     assert scores.rows["ESRGAN"] == scores.rows["refined"], "at strength 0 they are one picture"
     target = session.restore(Request(photo, trained, None, Output(format="png", strength=0.0))).file
     given = upload("reference.png", target.read_bytes())
-    assert session.restore(Request(photo, trained, "moderate", Output(strength=0.0), given)).scores.rows == scores.rows
-    other = session.restore(Request(photo, trained, None, Output(), upload("tall.png", GOOD["one.png"]))).scores
+    same = session.restore(Request(photo, trained, "moderate", Output(strength=0.0), given))
+    assert same.scores[0].rows == scores.rows
+    other = session.restore(Request(photo, trained, None, Output(), upload("tall.png", GOOD["one.png"]))).scores[0]
     assert other.size is None and "another shape" in other.against
 
 
