@@ -18,7 +18,7 @@ from jewelenh.runs import BEST, CHECKPOINTS, READY, STATE, read_run
 log = logging.getLogger(__name__)
 
 SHARED = ("enhancer", "degradation", "pairs", "seed")
-"""What an exported file tells of its training's configuration: no paths, nobody's photos."""
+"""What an exported file tells of its training's configuration, beside a source that needs no path: nobody's photos."""
 
 
 def find_checkpoint(wanted: str | Path, output_dir: Path, name: str = BEST) -> Path:
@@ -86,6 +86,9 @@ def write_weights(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> 
         "step": checkpoint.step,
         "config": {key: checkpoint.config[key] for key in SHARED if key in checkpoint.config},
     }
+    source = dict(checkpoint.config.get("source") or {})
+    if source.get("kind") in {"sample", "kaggle"}:
+        about["config"]["source"] = {**source, "root": None}
     if checkpoint.enhancer.weights is not None:
         enhancer = {**checkpoint.config["enhancer"], "weights": checkpoint.enhancer.weights.name}
         about["config"] = {**about["config"], "enhancer": enhancer}
