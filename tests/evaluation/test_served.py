@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -45,6 +46,7 @@ class Chain:
             enhance(part, name, enhancer, self.data, None) for part, name in ((degraded, level), (self.raw, "raw"))
         )
         split = {"train": 0.6, "val": 0.15, "test": 0.25, "near_duplicate_bits": 0}
+        self.split = split
         pairs = small_pairs(size=64, split=parse(Split, split, "split"))
         self.pairs = write_pairs(self.raw, {level: inputs}, targets, level, pairs, 42, self.data)
         self.tests = [pair.photo for pair in self.pairs.split("test")]
@@ -231,3 +233,21 @@ def test_networks_of_two_levels_meet_on_the_same_photos(report, chain, photos, t
     assert [list(run["levels"]) for run in both["checkpoints"]] == [["mild", "severe"]] * 2
     assert both["checkpoints"][0]["summary"] == report["summary"]
     assert any("different levels" in caution for caution in both["cautions"])
+
+
+def test_a_set_of_several_levels_is_told_apart(chain, tmp_path):
+    """Clean photos are in the matrix, and in no mean; pairs that are the photos themselves are enough."""
+    parts = {"mild": chain.stages["degraded"], "none": chain.raw}
+    settings = small_pairs(placement="before", split=parse(Split, chain.split, "split"))
+    pairs = write_pairs(chain.raw, parts, chain.raw, "all", settings, 42, tmp_path / "data")
+    config = read_checkpoint(chain.checkpoint, ["drawn_scores"]).config
+    other = SimpleNamespace(checkpoint=checkpoint_of(tmp_path / "a.ckpt", pairs.directory, SHIFT / 127.5, **config))
+    report = evaluated(other)
+    assert list(report["levels"]) == ["mild", "none"] and report["cautions"] == []
+    assert list(report["against"]) == ["raw"], "the network stands before the enhancer: it has no table of its own"
+    for table in (report, report["against"]["raw"]):
+        assert [photo["stem"] for photo in table["photos"]] == [f"{stem}~mild" for stem in chain.tests]
+    raw = report["against"]["raw"]["summary"]["psnr_db"]
+    degraded = [psnr_db(chain.picture("degraded", stem), chain.picture("raw", stem)) for stem in chain.tests]
+    assert raw["degraded"] == pytest.approx(np.mean(degraded), abs=1e-3)
+    assert report["levels"]["mild"]["raw_over_degraded"]["gain"] == pytest.approx(raw["gain"])
