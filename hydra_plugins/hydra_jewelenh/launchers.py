@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import queue
 import signal
@@ -23,6 +24,8 @@ from jewelenh.sweeps.devices import VISIBLE, Device, devices_for, held, lock_dir
 from jewelenh.sweeps.process import GRACE_S, JobProcess
 from jewelenh.sweeps.record import ENDED, change_job, read_sweep
 
+log = logging.getLogger(__name__)
+
 ON_CORES = frozenset({"fetch", "degrade", "report"})
 """Jobs that never use a GPU."""
 BETWEEN_JOBS_S = 0.5
@@ -34,6 +37,8 @@ ALIVE = frozenset({
     "RESV_DEL_HOLD", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "PREEMPTED",
 })  # fmt: skip
 """States in which SLURM may still run a job."""
+PATIENCE = frozenset({"None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime", "Dependency", "Cleaning"})
+"""Reasons to wait that pass by themselves; of others, such as PartitionConfig, the user is told once."""
 ASK_EVERY_S, GONE_S, TAKEN_DOWN_S = 5.0, 20.0, 120.0
 """Between two questions to SLURM; for so long a job must be gone; for so long it waits for SLURM's SIGKILL."""
 
@@ -130,7 +135,7 @@ class SlurmLauncher(JobLauncher):
     def __init__(self, cluster: str = "slurm", max_num_timeout: int = 20, **settings: Any) -> None:
         self.cluster, self.max_num_timeout = cluster, max_num_timeout
         plain = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
-        self._asked_s = -ASK_EVERY_S
+        self._asked_s, self._said = -ASK_EVERY_S, set[str]()
         self.settings = {name: value for name, value in plain.items() if value not in (None, 0, [], {})}
 
     @contextmanager
@@ -178,15 +183,21 @@ class SlurmLauncher(JobLauncher):
             return {}
         self._asked_s = time.monotonic()
         arrays = ",".join(sorted({handle.job_id.split("_")[0] for handle in handles.values()}))
-        command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={arrays}", "--format=%i|%T"]
+        command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={arrays}", "--format=%i|%T|%r"]
         try:
             asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         except (OSError, subprocess.TimeoutExpired):
             return {}
         if asked.returncode and "Invalid job id" not in asked.stderr:
             return {}
-        found = dict(line.strip().split("|") for line in asked.stdout.splitlines() if "|" in line)
-        return {number: found.get(handle.job_id, "nothing of it any more") for number, handle in handles.items()}
+        lines = [line.strip().split("|") for line in asked.stdout.splitlines() if "|" in line]
+        found = {job.partition("_[")[0]: state for job, state, _ in lines}  # 7_0; or 7_[0-3], cancelled as a whole
+        for reason in {reason for _, state, reason in lines if state == "PENDING"} - PATIENCE - self._said:
+            self._said.add(reason)
+            log.warning("jobs are waiting, SLURM says why: %s (squeue; scancel takes them out)", reason)
+        ids = {number: handle.job_id for number, handle in handles.items()}
+        lost = "nothing of it any more"
+        return {number: found.get(job, found.get(job.split("_")[0], lost)) for number, job in ids.items()}
 
 
 def _refused(message: str) -> ConfigError:

@@ -97,9 +97,9 @@ def test_a_job_that_slurm_cancels_is_over_and_one_that_is_queued_again_has_not(
     )
     states = f"""echo x >> {tmp_path}/asked
 n=$(wc -l < {tmp_path}/asked)
-echo '7_0|CANCELLED'
-if [ $n -lt 3 ]; then echo '7_1|NODE_FAIL'; elif [ $n -lt 9 ]; then echo '7_1|PENDING'
-else {sys.executable} -c "{finish}"; echo '7_1|COMPLETED'; fi"""
+echo '7_0|CANCELLED|None'
+if [ $n -lt 3 ]; then echo '7_1|NODE_FAIL|None'; elif [ $n -lt 9 ]; then echo '7_1|PENDING|PartitionConfig'
+else {sys.executable} -c "{finish}"; echo '7_1|COMPLETED|None'; fi"""
     fake_slurm("echo Submitted batch job 7", states)
     monkeypatch.setattr(launchers, "ASK_EVERY_S", 0.2)
     monkeypatch.setattr(launchers, "GONE_S", 2.0)
@@ -108,6 +108,7 @@ else {sys.executable} -c "{finish}"; echo '7_1|COMPLETED'; fi"""
     found = jobs(sweeps(tmp_path)[0])
     assert found[0].state == "stopped" and "CANCELLED" in found[0].reason
     assert found[1].state == "finished" and "sweep: 1 finished, 1 stopped" in outcome.err
+    assert outcome.err.count("SLURM says why: PartitionConfig") == 1
 
 
 class Launcher:
