@@ -234,10 +234,12 @@ def _pairs_of(read: Mapping[str, Checkpoint], pairs_dir: Path | None) -> PairsMa
         )
     try:
         return read_pairs(first.pairs_dir)
-    except PairsError:
+    except PairsError as error:
         if names_photos(first.config):
             return None
-        raise
+        what = "The pairs of its training are not here, and the checkpoint does not name their photos."
+        fix = "pairs_dir=<pairs to score it on>; python -m jewelenh.pair makes some"
+        raise PairsError(what, where=first.pairs_dir, fix=fix) from error
 
 
 def _check_names(files: Sequence[Path], names: Sequence[str] | None) -> None:

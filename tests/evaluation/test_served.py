@@ -19,6 +19,7 @@ from jewelenh.degradation.levels import Degradation, Scoring
 from jewelenh.degradation.run import degrade
 from jewelenh.enhancement.run import enhance
 from jewelenh.enhancement.upscaler import Upscaler
+from jewelenh.errors import PairsError
 from jewelenh.evaluation.run import evaluate, open_checkpoints
 from jewelenh.job import CONF_DIR
 from jewelenh.pairs.foreign import import_pairs
@@ -251,3 +252,9 @@ def test_a_set_of_several_levels_is_told_apart(chain, tmp_path):
     degraded = [psnr_db(chain.picture("degraded", stem), chain.picture("raw", stem)) for stem in chain.tests]
     assert raw["degraded"] == pytest.approx(np.mean(degraded), abs=1e-3)
     assert report["levels"]["mild"]["raw_over_degraded"]["gain"] == pytest.approx(raw["gain"])
+
+
+def test_a_checkpoint_that_names_no_photos_says_what_it_needs(chain, tmp_path):
+    lost = checkpoint_of(tmp_path / "lost.ckpt", tmp_path / "gone", 0.1)
+    with pytest.raises(PairsError, match="pairs_dir=<pairs to score it on>"):
+        evaluated(SimpleNamespace(checkpoint=lost))
