@@ -31,6 +31,7 @@ def _share(value: float) -> float:
 Probability = Annotated[float, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 Odds = Annotated[float, Field(ge=0.0)]
 Placement = Literal["before", "after"]
+Metadata = Literal["keep", "safe", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -223,6 +224,24 @@ class Shard:
     def __post_init__(self) -> None:
         if self.index >= self.count:
             raise ValueError(f"index below count, so 0 to {self.count - 1}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Output:
+    """How restored photos are written."""
+
+    format: Literal["same", "png", "jpg", "webp"] = "same"
+    """`same` keeps the ending of the original where it can be written, else PNG."""
+    quality: Annotated[int, Field(ge=1, le=100, strict=True)] = 95
+    """Of JPEG and WebP."""
+    scale: Annotated[float, Field(gt=0, le=16)] | None = None
+    """Sides relative to the original's: 1 brings it back to its size; null keeps the enhancer's resolution."""
+    strength: Probability = 1.0
+    """From the enhancer's picture alone (0) to the refined one (1)."""
+    stages: bool = False
+    """Also write the enhancer's picture, as <name>_enhanced."""
+    metadata: Metadata = "safe"
+    """`safe` leaves out place, serial numbers and names, `none` all EXIF; the colour profile always stays."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

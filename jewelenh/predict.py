@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 @job("predict")
 def main(config: Predict) -> None:
     """Run `python -m jewelenh.predict`."""
+    from jewelenh.config import Output
     from jewelenh.enhancement.weights import identity_of
     from jewelenh.manifest import sha256_of
     from jewelenh.refinement.weights import find_checkpoint
     from jewelenh.restoration.prediction import predict
     from jewelenh.restoration.restorer import Restorer
-    from jewelenh.restoration.results import Output
     from jewelenh.runs import READY
 
     checkpoint = find_checkpoint(config.checkpoint, config.paths.output_dir)

@@ -20,11 +20,12 @@ from jewelenh.config import (
     Foreign,
     Hardware,
     Limits,
+    Metadata,
+    Output,
     Pairs,
     PatchData,
     Paths,
     Placement,
-    Probability,
     Server,
     Shard,
     Source,
@@ -225,7 +226,7 @@ class Evaluate(Job, Scoring):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Predict(Job):
+class Predict(Job, Output):
     """Restore photos of any size."""
 
     input: Path
@@ -241,18 +242,6 @@ class Predict(Job):
     extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
     on_error: Literal["stop", "skip"] = "stop"
     """`skip`: photos that failed do not change the exit code."""
-    format: Literal["same", "png", "jpg", "webp"] = "same"
-    """`same` keeps the ending of the original where it can be written, else PNG."""
-    quality: Annotated[int, Field(ge=1, le=100, strict=True)] = 95
-    """Of JPEG and WebP."""
-    scale: Annotated[float, Field(gt=0, le=16)] | None = None
-    """Sides relative to the original's: 1 brings it back to its size; null keeps the enhancer's resolution."""
-    strength: Probability = 1.0
-    """From the enhancer's picture alone (0) to the refined one (1)."""
-    stages: bool = False
-    """Also write the enhancer's picture, as <name>_enhanced."""
-    metadata: Literal["keep", "safe", "none"] = "safe"
-    """`safe` leaves out place, serial numbers and names, `none` all EXIF; the colour profile always stays."""
     trust: tuple[str, ...] = ()
     """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""
 
@@ -269,7 +258,7 @@ class Demo(Job):
     """Levels that the page offers."""
     server: Server = Field(default_factory=Server)
     limits: Limits = Field(default_factory=Limits)
-    metadata: Literal["keep", "safe", "none"] = "safe"
+    metadata: Metadata = "safe"
     """Of the files to download: `safe` leaves out place, serial numbers and names, `none` all EXIF."""
     trust: tuple[str, ...] = ()
     """Packages, besides jewelenh and torch, whose networks a checkpoint may name."""

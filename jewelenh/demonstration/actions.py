@@ -11,12 +11,11 @@ from typing import Any
 import gradio as gr
 from jinja2 import Environment, PackageLoader
 
-from jewelenh.config import Limits
+from jewelenh.config import Limits, Output
 from jewelenh.demonstration.checkpoints import Trained, choices
 from jewelenh.demonstration.comparison import SCORED, View, panel, whole
 from jewelenh.demonstration.session import Request, Result, Session, read_upload
 from jewelenh.errors import JewelenhError
-from jewelenh.restoration.results import Output
 from jewelenh.sources import say_frames
 
 log = logging.getLogger(__name__)

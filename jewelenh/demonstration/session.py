@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from jewelenh.config import Hardware, Limits
+from jewelenh.config import Hardware, Limits, Metadata, Output
 from jewelenh.degradation.draws import sample
 from jewelenh.degradation.levels import Degradation
 from jewelenh.degradation.run import degrade_photo
@@ -30,7 +30,7 @@ from jewelenh.errors import ImageError
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import sha256_of
 from jewelenh.restoration.restorer import Restorer, rescale
-from jewelenh.restoration.results import Metadata, Output, check_fits, photo_file, result_name, with_metadata
+from jewelenh.restoration.results import check_fits, photo_file, result_name, with_metadata
 
 KEPT_BYTES = 1 << 30
 """Of enlarged pictures that are kept, so that another strength or format need not enhance again."""

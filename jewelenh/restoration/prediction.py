@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from jewelenh.config import Output
 from jewelenh.errors import ConfigError, ImageError, ItemsFailedError, SourceError, StageError
 from jewelenh.files import remove_leftovers, write_atomically
 from jewelenh.images import Photo, decode, read_bytes
 from jewelenh.manifest import fingerprint_of, sha256_of
 from jewelenh.progress import progress
 from jewelenh.restoration.restorer import Restorer, rescale
-from jewelenh.restoration.results import Output, check_fits, names_of, photo_file, with_metadata
+from jewelenh.restoration.results import check_fits, names_of, photo_file, with_metadata
 from jewelenh.sources import find_photos, say_frames
 
 log = logging.getLogger(__name__)

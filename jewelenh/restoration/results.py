@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
 
 import cv2
 from PIL import ExifTags, Image
-from pydantic import Field
 
-from jewelenh.config import Probability
+from jewelenh.config import Metadata, Output
 from jewelenh.errors import ImageError
 from jewelenh.images import Photo, encode
 
@@ -22,31 +20,12 @@ LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 ENHANCED = "_enhanced"
 """Ends the name of the enhancer's own picture."""
 
-Metadata: TypeAlias = Literal["keep", "safe", "none"]
 PRIVATE = {
     *(0x013B, 0x013C, 0x9C9D, 0xA430),  # Artist, HostComputer, XPAuthor, CameraOwnerName
     *(0xA420, 0xA431, 0xA435, 0xC62F),  # ImageUniqueID, serial numbers of body, lens, and camera (DNG)
     *(0x8825, 0x927C, 0x02BC, 0x83BB, 0x8649),  # GPS, and blocks that may repeat it all: maker's, XMP, IPTC, Photoshop
 }
 """EXIF tags that say where, by whom, or with which device; the copyright stays, which is meant to be read."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """How restored photos are written."""
-
-    format: Literal["same", "png", "jpg", "webp"] = "same"
-    """`same` keeps the ending of the original where it can be written, else PNG."""
-    quality: Annotated[int, Field(ge=1, le=100)] = 95
-    """Of JPEG and WebP."""
-    scale: Annotated[float, Field(gt=0, le=16)] | None = None
-    """Sides relative to the original's: 1 brings it back to its size; null keeps the enhancer's resolution."""
-    strength: Probability = 1.0
-    """From the enhancer's picture alone (0) to the refined one (1)."""
-    stages: bool = False
-    """Also write the enhancer's picture, as <name>_enhanced."""
-    metadata: Metadata = "safe"
-    """`safe` leaves out place, serial numbers and names, `none` all EXIF; the colour profile always stays."""
 
 
 def result_name(stem: str, output: Output) -> str:
