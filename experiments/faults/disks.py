@@ -28,7 +28,8 @@ def full(place: Place, job: str) -> None:
         words = [*here.words(job), *([f"hydra.run.dir={place.root / 'hydra'}"] if job != "train" else [])]
         used = sum(file.stat().st_blocks * 512 for file in disk.rglob("*") if file.is_file()) // 1024
         remount(disk, f"size={used + int(SIZES[job][:-1])}k")
-        place.job(job, *words, alone=True).refused("No space left", "fix:")
+        ended = place.job(job, *words, alone=True).refused("fix:")
+        assert "No space left" in ended.said or "no room" in ended.said, ended.said[-400:]
         remount(disk, "size=64m")
         place.job(job, *words, alone=True).succeeded()
         same(outcome(here, job), expected)

@@ -173,6 +173,7 @@ class Place:
         hardware = ["hardware.device=cpu", "hardware.precision=fp32", "hardware.workers=0"]
         train = [
             *("experiment=mild", "model.network.features=4", "model.network.blocks=1", "model.network.depth=1"),
+            "model.placement=after",
             *("data.crop=32", "data.batch_size=2", "data.crops_per_photo=1", "logger=csv", "callbacks.panel=null"),
             *("trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=3", "trainer.enable_progress_bar=false"),
         ]

@@ -123,6 +123,8 @@ def main() -> int:
         print(f"{one.verdict:8}{one.seconds:5.1f} s  {fault.area}: {fault.what}", flush=True)
         if one.verdict != "held":
             print(f"          {one.why[:1500]}", flush=True)
+        if chosen.write:
+            write(results)
     attacks.end_shared_demos()
     minutes = (time.monotonic() - started_s) / 60
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -131,8 +133,6 @@ def main() -> int:
     n_skipped = sum(one.verdict == "skipped" for one in results)
     print(f"{len(results) - n_broken - n_skipped} held, {n_broken} broken, {n_skipped} skipped")
     print(f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time")
-    if chosen.write:
-        write(results)
     if not n_broken:
         shutil.rmtree(folder, ignore_errors=True)
     else:

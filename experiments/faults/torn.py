@@ -65,13 +65,13 @@ def pair_file(place: Place, how: str, cache: str) -> None:
     place.copy_chain()
     path = next((place.stage("pairs") / "train").rglob("*_input.npy"))
     SPOILT_PAIRS[how](path)
-    _, expected = undisturbed(place, "train")
-    ended = place.job("train", f"data.cache={cache}")
+    _, expected = undisturbed(place, "pair")
+    ended = place.job("pair")
     assert not (place.root / "pwned").exists()
-    if ended.code == 0:
-        same(outcome(place, "train"), expected)
+    if ended.code == 0 and outcome(place, "pair") == expected:
         return
-    ended.refused("normalised twice" if how == "twice" else path.name)
+    place.job("train", f"data.cache={cache}").refused("normalised twice" if how == "twice" else path.name)
+    assert not (place.root / "pwned").exists()
     assert not list(place.root.rglob("last.ckpt"))
 
 
@@ -116,11 +116,11 @@ def manifest(place: Place, how: str) -> None:
         moved = next(item for item in content["items"] if item["record"]["split"] == "train")
         moved["record"]["split"] = "test"
         path.write_text(json.dumps(content))
-    ended = place.job("train")
-    if ended.code == 0:
-        same(outcome(place, "train"), undisturbed(place, "train")[1])
+    _, expected = undisturbed(place, "pair")
+    ended = place.job("pair")
+    if ended.code == 0 and outcome(place, "pair") == expected:
         return
-    ended.refused(path.parent.name)
+    place.job("train").refused(path.parent.name)
     assert not list(place.root.rglob("last.ckpt"))
 
 
@@ -208,7 +208,7 @@ def checkpoint(place: Place, how: str, *words: str) -> None:
         changes[how]()
         torch.save(content, path)
     (place.root / "planted.py").write_text("import os; os.mkdir('pwned')")
-    for job in ("predict", "evaluate"):
+    for job in ("predict", "evaluate")[: 2 if how in {"zip pickle", "a file here", "nan"} else 1]:
         ended = place.job(job, f"checkpoint={path}", PYTHONPATH=str(place.root))
         ended.refused(*words)
         assert "weights_only=False" not in ended.said, "passes on torch's advice to load unsafely"
@@ -302,7 +302,13 @@ def resumed_other(place: Place) -> None:
 def resumed_adversarial(place: Place) -> None:
     """An adversarial training's checkpoint does not go on as a plain one: what differs is said."""
     place.copy_chain()
-    small = ["model=adversarial", "model.network.features=4", "model.network.blocks=1", "model.network.depth=1"]
+    small = [
+        "model=adversarial",
+        "model.start=scratch",
+        "model.network.features=4",
+        "model.network.blocks=1",
+        "model.network.depth=1",
+    ]
     words = [word for word in place.words("train") if not word.startswith("experiment=")]
     ended: Ended = place.job("train", *words, *small, "trainer.max_epochs=1", alone=True).succeeded()
     (last,) = place.root.glob("outputs/train/*/checkpoints/last.ckpt")
