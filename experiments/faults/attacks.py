@@ -111,7 +111,7 @@ def reads(place: Place, path: str) -> None:
     secret.write_text("the owner's secret")
     status, content = ask(port, path.format(secret=secret, checkpoint=place.checkpoint))
     assert status >= 400 or b"<!doctype html" in content.lower(), f"{status}: {content[:80]!r}"
-    assert b"secret" not in content and b"root:" not in content
+    assert b"owner's secret" not in content and b"root:" not in content
 
 
 def upload_named(place: Place, name: str) -> None:
