@@ -185,7 +185,7 @@ class Restorer:
         return to_signed(planes).contiguous(memory_format=torch.channels_last)
 
     def _residual(self, signed: Tensor) -> Tensor:
-        """Return what the network changes, (1, 3, H, W) float32; raise ImageError where that is no number."""
+        """Return what the network changes, (1, 3, H, W) float32; raise ImageError for NaN or infinity."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             refined: Tensor = self.network(signed)
         if not torch.isfinite(refined).all():
