@@ -21,12 +21,6 @@ from jewelenh.demonstration.server import (
 )
 
 
-def test_without_a_checkpoint_it_says_how_to_get_one(run_job):
-    outcome = run_job("demo")
-    assert outcome.code == 1, outcome.err
-    assert "python -m jewelenh.train experiment=moderate" in outcome.err and "Traceback" not in outcome.err
-
-
 @pytest.mark.parametrize(
     ("override", "code", "words"),
     [
@@ -52,7 +46,7 @@ def test_a_level_of_ones_own_is_offered_and_checked(run_job, tmp_path):
     (own / "steamy.yaml").write_text(text)
     shown = run_job("demo", "--config-dir", str(own.parent), "--cfg", "job", "--resolve", "--package", "levels").out
     assert [line for line in shown.splitlines() if line.startswith("  name: ")] == [
-        f"  name: {name}" for name in ("mild", "moderate", "severe", "steamy", "study")
+        f"  name: {name}" for name in ("all", "mild", "moderate", "severe", "steamy", "study")
     ]
     (own / "steamy.yaml").write_text(text.replace("probability: 0.9", "probability: 2"))
     outcome = run_job("demo", "--config-dir", str(own.parent))

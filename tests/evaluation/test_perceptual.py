@@ -47,14 +47,14 @@ def test_lpips_is_that_of_torchmetrics_with_the_weights_of_the_file(backbone):
 
 
 def test_without_weights_it_is_left_out_with_the_way_to_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))  # what set_dir sets, so that it is put back
     found, told = find_lpips()
     assert found is None
     assert "left out" in told and "lpips_weights=<file>" in told and "IMAGENET1K_V1" in told
 
 
 def test_weights_in_torchs_cache_are_found(tmp_path, monkeypatch, backbone):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))  # what set_dir sets, so that it is put back
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / ALEXNET).symlink_to(backbone)
     assert cached_file(ALEXNET) == tmp_path / "checkpoints" / ALEXNET
@@ -88,7 +88,7 @@ def test_few_photos_leave_fid_and_kid_out_with_the_reason():
 
 
 def test_many_photos_without_weights_say_what_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))  # what set_dir sets, so that it is put back
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     found, told = find_set_distances(1001)
     assert found is None and "Inception weights" in told and perceptual.INCEPTION_URL in told
