@@ -34,8 +34,8 @@ def build(session: Session, trained: Callable[[], Sequence[Trained]], samples: S
     page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(DELETE_EVERY_S, DELETE_AFTER_S))
     with page:
         gr.HTML(
-            f"<h1>{TITLE}</h1><p>Product photos of jewellery, through Real-ESRGAN and a network that was trained to "
-            "repair what it makes of a poor photo.</p>",
+            f"<h1>{TITLE}</h1><p>Product photos of jewellery: a small network takes out what a poor photo added, "
+            "Real-ESRGAN enlarges it.</p>",
             elem_id="head",
         )
         parts: Parts = {"token": gr.State(None), "view": gr.State(View())}
